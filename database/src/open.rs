@@ -1,0 +1,102 @@
+//! Opening a database and bringing its schema up to date.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use migrations::Migration;
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migrate, MigrateError, MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::{Db, Error};
+
+/// A schema: its steps, and the table that remembers which of them were taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Schema {
+    /// Name of the table of steps taken.
+    pub table: &'static str,
+    /// The steps, in order.
+    pub steps: &'static [Migration],
+    /// Whether a commit must survive a power cut (the log), or may be rebuilt (read models). SQLite only.
+    pub durable: bool,
+}
+
+/// Opens a PostgreSQL database with `connections` connections at most and brings `schemas` up to date.
+///
+/// # Errors
+/// When the address is wrong, nobody answers, or a schema is newer than this program.
+pub async fn open_postgres(url: &str, connections: u32, schemas: &[Schema]) -> Result<Db, Error> {
+    let options = PgConnectOptions::from_str(url).map_err(|error| Error::Address(error.to_string()))?;
+    let address = format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or_default());
+    // A node that hangs must not hold the ledger's lock, nor wait for it for ever.
+    let options = options.application_name("optare").options([
+        ("statement_timeout", "30s"),
+        ("lock_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+    ]);
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await
+        .map_err(|source| Error::Unreachable { address: address.clone(), source })?;
+    for schema in schemas {
+        let mut connection = pool.acquire().await?;
+        migrate(&mut *connection, *schema, &address).await?;
+    }
+    Ok(Db::Postgres(pool))
+}
+
+/// Opens a SQLite file (made if absent) and brings its schema up to date.
+///
+/// # Errors
+/// When the file cannot be read as a database, or its schema is newer than this program.
+pub async fn open_sqlite(file: &Path, schema: Schema) -> Result<Db, Error> {
+    let corrupt = |source| Error::Corrupt { file: file.display().to_string(), source };
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(if schema.durable { SqliteSynchronous::Full } else { SqliteSynchronous::Normal })
+        .busy_timeout(Duration::from_secs(5))
+        .statement_cache_capacity(200);
+    let write = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options.clone().create_if_missing(true))
+        .await
+        .map_err(corrupt)?;
+    let mut connection = write.acquire().await?;
+    migrate(&mut *connection, schema, &file.display().to_string()).await?;
+    drop(connection);
+    let read = SqlitePoolOptions::new()
+        .max_connections(4)
+        .connect_with(options.read_only(true))
+        .await
+        .map_err(corrupt)?;
+    Ok(Db::Sqlite { read, write })
+}
+
+async fn migrate<C>(connection: &mut C, schema: Schema, place: &str) -> Result<(), Error>
+where
+    C: Migrate + Send,
+{
+    let steps = schema.steps.iter().map(|step| {
+        sqlx::migrate::Migration::new(
+            step.version,
+            Cow::Borrowed(step.name),
+            MigrationType::Simple,
+            step.sql.into_sql_str(),
+            false,
+        )
+    });
+    let migrator =
+        Migrator { migrations: steps.collect(), table_name: Cow::Borrowed(schema.table), ..Migrator::DEFAULT };
+    migrator.run_direct(None, connection, false).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => Error::Newer { place: place.to_owned(), version },
+        other => Error::Migration { place: place.to_owned(), problem: other.to_string() },
+    })
+}

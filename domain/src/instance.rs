@@ -1,0 +1,95 @@
+//! The instance: this installation of Optare ID, as one stream with the id `instance`.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::aggregate::aggregate;
+use crate::ids::{OrganizationId, UserId};
+
+#[derive(Debug, Clone)]
+pub enum InstanceCommand {
+    /// Names the organization that operates the instance, and its first user.
+    Initialise {
+        organization_id: OrganizationId,
+        user_id: UserId,
+        at: DateTime<Utc>,
+    },
+}
+
+/// Stored for ever: add variants and optional fields, never rename or remove one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum InstanceEvent {
+    Initialised {
+        organization_id: OrganizationId,
+        user_id: UserId,
+        at: DateTime<Utc>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InstanceError {
+    #[error("this instance is already initialised")]
+    AlreadyInitialised,
+}
+
+/// What the rules need to remember, and nothing else.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Instance {
+    #[default]
+    Empty,
+    Initialised {
+        organization_id: OrganizationId,
+        user_id: UserId,
+    },
+}
+
+aggregate! {
+    Instance = "instance",
+    InstanceCommand -> InstanceEvent | InstanceError,
+    [
+        Initialised = "initialised",
+    ]
+}
+
+impl Instance {
+    /// The id of the one stream of this type.
+    pub const ID: &'static str = "instance";
+
+    /// The events that `command` causes in this state; none means there is nothing to do.
+    pub fn decide(&self, command: InstanceCommand) -> Result<Vec<InstanceEvent>, InstanceError> {
+        use {Instance as S, InstanceCommand as C, InstanceError as Refused, InstanceEvent as E};
+        match (self, command) {
+            (
+                S::Empty,
+                C::Initialise {
+                    organization_id,
+                    user_id,
+                    at,
+                },
+            ) => Ok(vec![E::Initialised {
+                organization_id,
+                user_id,
+                at,
+            }]),
+            (S::Initialised { .. }, C::Initialise { .. }) => Err(Refused::AlreadyInitialised),
+        }
+    }
+
+    pub fn apply(&mut self, event: InstanceEvent) {
+        let InstanceEvent::Initialised {
+            organization_id,
+            user_id,
+            ..
+        } = event;
+        *self = Self::Initialised {
+            organization_id,
+            user_id,
+        };
+    }
+
+    pub fn is_initialised(&self) -> bool {
+        *self != Self::Empty
+    }
+}

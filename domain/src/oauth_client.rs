@@ -1,0 +1,357 @@
+//! An OAuth client: a program that signs people in or calls APIs, its addresses and its secrets
+//! (section G).
+
+use chrono::{DateTime, Duration, Utc};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::aggregate::aggregate;
+use crate::ids::{AppId, InstallationId, OrganizationId};
+use crate::values::{ClientType, RedirectUri, Scopes, SecretHash, Title};
+
+#[derive(Debug, Clone)]
+pub enum OAuthClientCommand {
+    Provision {
+        organization_id: OrganizationId,
+        installation: Option<InstallationOf>,
+        name: Title,
+        client_type: ClientType,
+        redirect_uris: Vec<RedirectUri>,
+        scopes: Scopes,
+        secret: Option<ClientSecretHash>,
+    },
+    /// The secret so far goes on working for `overlap`; none ends it at once (R147, R187).
+    RotateSecret {
+        secret_id: String,
+        hash: SecretHash,
+        now: DateTime<Utc>,
+        overlap: Duration,
+    },
+    RevokeSecret {
+        secret_id: String,
+    },
+    Disable {
+        reason: String,
+    },
+    Enable,
+    Delete {
+        reason: String,
+    },
+}
+
+/// Stored for ever: add variants and optional fields, never rename or remove one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum OAuthClientEvent {
+    Provisioned {
+        organization_id: OrganizationId,
+        installation: Option<InstallationOf>,
+        name: Title,
+        client_type: ClientType,
+        redirect_uris: Vec<RedirectUri>,
+        scopes: Scopes,
+        secret: Option<ClientSecretHash>,
+    },
+    /// The secret so far ends at `previous_expires_at`, one that was already ending ended now.
+    SecretRotated {
+        secret_id: String,
+        hash: SecretHash,
+        previous_expires_at: DateTime<Utc>,
+    },
+    SecretRevoked {
+        secret_id: String,
+    },
+    Disabled {
+        reason: String,
+    },
+    Enabled,
+    Deleted {
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OAuthClientError {
+    #[error("this client does not exist")]
+    NotFound,
+    #[error("this client is already provisioned")]
+    AlreadyProvisioned,
+    #[error("this client was deleted")]
+    Deleted,
+    #[error("a single-page or native app cannot keep a secret: it uses PKCE")]
+    SecretNotAllowed,
+    #[error("a web or machine-to-machine client needs a secret")]
+    SecretRequired,
+    #[error("this client has no such secret")]
+    SecretNotFound,
+}
+
+/// What the rules need to remember, and nothing else.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub enum OAuthClient {
+    #[default]
+    Unknown,
+    Active(Client),
+    Disabled {
+        client: Client,
+        reason: String,
+    },
+    Deleted,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    pub organization_id: OrganizationId,
+    pub installation: Option<InstallationOf>,
+    pub name: Title,
+    pub client_type: ClientType,
+    pub redirect_uris: Vec<RedirectUri>,
+    pub scopes: Scopes,
+    /// At most two, the newest last; only the newest has no end (R148).
+    pub secrets: Vec<ClientSecret>,
+    /// Ids of secrets that ended, so that ending one again is nothing and a wrong id is an error.
+    pub ended_secret_ids: Vec<String>,
+}
+
+/// Which app, installed where, a client is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstallationOf {
+    pub installation_id: InstallationId,
+    pub app_id: AppId,
+}
+
+/// The first secret of a client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientSecretHash {
+    pub secret_id: String,
+    pub hash: SecretHash,
+}
+
+/// A secret that has not been revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientSecret {
+    pub secret_id: String,
+    pub hash: SecretHash,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+aggregate! {
+    OAuthClient = "oauth_client",
+    OAuthClientCommand -> OAuthClientEvent | OAuthClientError,
+    [
+        Provisioned = "provisioned",
+        SecretRotated = "secret_rotated",
+        SecretRevoked = "secret_revoked",
+        Disabled = "disabled",
+        Enabled = "enabled",
+        Deleted = "deleted",
+    ]
+}
+
+impl OAuthClient {
+    /// The events that `command` causes in this state; none means there is nothing to do.
+    pub fn decide(
+        &self,
+        command: OAuthClientCommand,
+    ) -> Result<Vec<OAuthClientEvent>, OAuthClientError> {
+        use {
+            OAuthClient as S, OAuthClientCommand as C, OAuthClientError as Refused,
+            OAuthClientEvent as E,
+        };
+        Ok(match (self, command) {
+            (
+                S::Unknown,
+                C::Provision {
+                    organization_id,
+                    installation,
+                    name,
+                    client_type,
+                    redirect_uris,
+                    scopes,
+                    secret,
+                },
+            ) => match (client_type.is_confidential(), &secret) {
+                (true, None) => return Err(Refused::SecretRequired),
+                (false, Some(_)) => return Err(Refused::SecretNotAllowed),
+                (true, Some(_)) | (false, None) => vec![E::Provisioned {
+                    organization_id,
+                    installation,
+                    name,
+                    client_type,
+                    redirect_uris,
+                    scopes,
+                    secret,
+                }],
+            },
+            (S::Unknown, _) => return Err(Refused::NotFound),
+            (S::Deleted, C::Delete { .. }) => vec![],
+            (S::Deleted, _) => return Err(Refused::Deleted),
+            (_, C::Provision { .. }) => return Err(Refused::AlreadyProvisioned),
+
+            (
+                S::Active(client) | S::Disabled { client, .. },
+                C::RotateSecret {
+                    secret_id,
+                    hash,
+                    now,
+                    overlap,
+                },
+            ) => {
+                if !client.client_type.is_confidential() {
+                    return Err(Refused::SecretNotAllowed);
+                }
+                if client.has_secret(&secret_id) {
+                    return Ok(vec![]);
+                }
+                let overlap = overlap.max(Duration::zero());
+                vec![E::SecretRotated {
+                    secret_id,
+                    hash,
+                    previous_expires_at: now.checked_add_signed(overlap).unwrap_or(now),
+                }]
+            }
+            (S::Active(client) | S::Disabled { client, .. }, C::RevokeSecret { secret_id }) => {
+                if client.has_secret(&secret_id) {
+                    vec![E::SecretRevoked { secret_id }]
+                } else if client.ended_secret_ids.contains(&secret_id) {
+                    vec![]
+                } else {
+                    return Err(Refused::SecretNotFound);
+                }
+            }
+
+            (S::Active(_), C::Disable { reason }) => vec![E::Disabled { reason }],
+            (S::Disabled { .. }, C::Disable { .. }) => vec![],
+            (S::Active(_), C::Enable) => vec![],
+            (S::Disabled { .. }, C::Enable) => vec![E::Enabled],
+            (_, C::Delete { reason }) => vec![E::Deleted { reason }],
+        })
+    }
+
+    pub fn apply(&mut self, event: OAuthClientEvent) {
+        use {OAuthClient as S, OAuthClientEvent as E};
+        match (self, event) {
+            (
+                state,
+                E::Provisioned {
+                    organization_id,
+                    installation,
+                    name,
+                    client_type,
+                    redirect_uris,
+                    scopes,
+                    secret,
+                },
+            ) => {
+                let secrets = secret.map(|first| ClientSecret {
+                    secret_id: first.secret_id,
+                    hash: first.hash,
+                    expires_at: None,
+                });
+                *state = S::Active(Client {
+                    organization_id,
+                    installation,
+                    name,
+                    client_type,
+                    redirect_uris,
+                    scopes,
+                    secrets: secrets.into_iter().collect(),
+                    ended_secret_ids: Vec::new(),
+                });
+            }
+            (state, E::Deleted { .. }) => *state = S::Deleted,
+            (S::Unknown | S::Deleted, _) => {}
+
+            (
+                S::Active(client) | S::Disabled { client, .. },
+                E::SecretRotated {
+                    secret_id,
+                    hash,
+                    previous_expires_at,
+                },
+            ) => client.rotate(secret_id, hash, previous_expires_at),
+            (
+                S::Active(client) | S::Disabled { client, .. },
+                E::SecretRevoked { secret_id },
+            ) => client.end_secret(&secret_id),
+            (
+                state @ (S::Active(_) | S::Disabled { .. }),
+                E::Disabled { reason },
+            ) => {
+                if let Some(client) = state.client().cloned() {
+                    *state = S::Disabled { client, reason };
+                }
+            }
+            (state @ (S::Active(_) | S::Disabled { .. }), E::Enabled) => {
+                if let Some(client) = state.client().cloned() {
+                    *state = S::Active(client);
+                }
+            }
+        }
+    }
+
+    /// The client, unless it is disabled or deleted (R023).
+    pub fn active(&self) -> Option<&Client> {
+        match self {
+            Self::Active(client) => Some(client),
+            Self::Unknown | Self::Disabled { .. } | Self::Deleted => None,
+        }
+    }
+
+    /// The client, also while it is disabled; none once it is deleted.
+    pub fn client(&self) -> Option<&Client> {
+        match self {
+            Self::Active(client) | Self::Disabled { client, .. } => Some(client),
+            Self::Unknown | Self::Deleted => None,
+        }
+    }
+}
+
+impl Client {
+    /// The id of the live secret with this hash.
+    ///
+    /// Both are hashes of secrets of 256 random bits: how long the comparison takes tells nothing
+    /// that leads to the secret.
+    pub fn secret_matches(&self, hash: &SecretHash, now: DateTime<Utc>) -> Option<&str> {
+        self.secrets
+            .iter()
+            .find(|secret| secret.hash == *hash && secret.is_live(now))
+            .map(|secret| secret.secret_id.as_str())
+    }
+
+    /// Compared as exact strings (R025).
+    pub fn has_redirect_uri(&self, uri: &str) -> bool {
+        self.redirect_uris.iter().any(|own| own.as_str() == uri)
+    }
+
+    fn has_secret(&self, secret_id: &str) -> bool {
+        self.secrets.iter().any(|secret| secret.secret_id == secret_id)
+    }
+
+    fn rotate(&mut self, secret_id: String, hash: SecretHash, previous_expires_at: DateTime<Utc>) {
+        let previous = self.secrets.pop();
+        let older = std::mem::take(&mut self.secrets);
+        self.ended_secret_ids.extend(older.into_iter().map(|secret| secret.secret_id));
+        self.secrets.extend(previous.map(|previous| ClientSecret {
+            // One that was already ending does not live longer for it.
+            expires_at: previous.expires_at.into_iter().chain([previous_expires_at]).min(),
+            ..previous
+        }));
+        self.secrets.push(ClientSecret {
+            secret_id,
+            hash,
+            expires_at: None,
+        });
+    }
+
+    fn end_secret(&mut self, secret_id: &str) {
+        self.secrets.retain(|secret| secret.secret_id != secret_id);
+        self.ended_secret_ids.push(secret_id.to_owned());
+    }
+}
+
+impl ClientSecret {
+    pub fn is_live(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+    }
+}

@@ -1,0 +1,175 @@
+//! A product: what a vendor sells subscriptions of; its slug is a scope (R128).
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::aggregate::aggregate;
+use crate::ids::OrganizationId;
+use crate::values::{Slug, Title};
+
+#[derive(Debug, Clone)]
+pub enum ProductCommand {
+    /// `organization_id` is the vendor.
+    Create {
+        organization_id: OrganizationId,
+        name: Title,
+        slug: Slug,
+        description: Option<String>,
+        features: Vec<String>,
+    },
+    /// What is none stays as it is.
+    Change {
+        name: Option<Title>,
+        description: Option<String>,
+        features: Option<Vec<String>>,
+    },
+}
+
+/// Stored for ever: add variants and optional fields, never rename or remove one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ProductEvent {
+    Created {
+        organization_id: OrganizationId,
+        name: Title,
+        slug: Slug,
+        description: Option<String>,
+        features: Vec<String>,
+    },
+    /// Only what changed.
+    Changed {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<Title>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        features: Option<Vec<String>>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ProductError {
+    #[error("this product does not exist")]
+    NotFound,
+    #[error("this product already exists")]
+    AlreadyExists,
+}
+
+/// What the rules need to remember, and nothing else.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Product {
+    #[default]
+    Unknown,
+    Existing(ProductDetails),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductDetails {
+    pub organization_id: OrganizationId,
+    pub name: Title,
+    pub slug: Slug,
+    pub description: Option<String>,
+    pub features: Vec<String>,
+}
+
+aggregate! {
+    Product = "product",
+    ProductCommand -> ProductEvent | ProductError,
+    [
+        Created = "created",
+        Changed = "changed",
+    ]
+}
+
+impl Product {
+    /// The events that `command` causes in this state; none means there is nothing to do.
+    pub fn decide(&self, command: ProductCommand) -> Result<Vec<ProductEvent>, ProductError> {
+        use {Product as S, ProductCommand as C, ProductError as Refused, ProductEvent as E};
+        Ok(match (self, command) {
+            (
+                S::Unknown,
+                C::Create {
+                    organization_id,
+                    name,
+                    slug,
+                    description,
+                    features,
+                },
+            ) => vec![E::Created {
+                organization_id,
+                name,
+                slug,
+                description,
+                features,
+            }],
+            (S::Unknown, C::Change { .. }) => return Err(Refused::NotFound),
+            (S::Existing(_), C::Create { .. }) => return Err(Refused::AlreadyExists),
+
+            (
+                S::Existing(product),
+                C::Change {
+                    name,
+                    description,
+                    features,
+                },
+            ) => {
+                let name = name.filter(|new| *new != product.name);
+                let description = description.filter(|new| Some(new) != product.description.as_ref());
+                let features = features.filter(|new| *new != product.features);
+                if name.is_none() && description.is_none() && features.is_none() {
+                    vec![]
+                } else {
+                    vec![E::Changed {
+                        name,
+                        description,
+                        features,
+                    }]
+                }
+            }
+        })
+    }
+
+    pub fn apply(&mut self, event: ProductEvent) {
+        use {Product as S, ProductEvent as E};
+        match (self, event) {
+            (
+                state,
+                E::Created {
+                    organization_id,
+                    name,
+                    slug,
+                    description,
+                    features,
+                },
+            ) => {
+                *state = S::Existing(ProductDetails {
+                    organization_id,
+                    name,
+                    slug,
+                    description,
+                    features,
+                });
+            }
+            (S::Unknown, E::Changed { .. }) => {}
+            (
+                S::Existing(product),
+                E::Changed {
+                    name,
+                    description,
+                    features,
+                },
+            ) => {
+                product.name = name.unwrap_or_else(|| product.name.clone());
+                product.description = description.or_else(|| product.description.take());
+                product.features = features.unwrap_or_else(|| std::mem::take(&mut product.features));
+            }
+        }
+    }
+
+    pub fn details(&self) -> Option<&ProductDetails> {
+        match self {
+            Self::Unknown => None,
+            Self::Existing(product) => Some(product),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Appending on SQLite: the same judgement as `append_events` on PostgreSQL, on the one writing connection.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use database::Error;
+use serde_json::{Value, json};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+
+use crate::appender::{Outcome, Prepared, place};
+
+/// Appends a batch in one transaction; the answer is durable.
+pub(crate) async fn append(pool: &SqlitePool, now: DateTime<Utc>, batch: &[Prepared]) -> Result<Vec<Outcome>, Error> {
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let (base,): (i64,) = sqlx::query_as("SELECT position FROM ledger WHERE id = 1").fetch_one(&mut *tx).await?;
+
+    let mut lost: Vec<Option<Outcome>> = batch.iter().map(|_| None).collect();
+    judge_idempotency(&mut tx, batch, &mut lost).await?;
+    judge_versions(&mut tx, batch, &mut lost).await?;
+    judge_claims(&mut tx, batch, &mut lost).await?;
+    judge_data_keys(&mut tx, batch, &mut lost).await?;
+
+    let outcomes = place(base.cast_unsigned(), batch, lost);
+    let won: Vec<(&Prepared, u64, u64)> = batch
+        .iter()
+        .zip(&outcomes)
+        .filter_map(|(command, outcome)| match outcome {
+            Outcome::Committed { first, last } => Some((command, *first, *last)),
+            _ => None,
+        })
+        .collect();
+    if let Some((_, _, last)) = won.last() {
+        store(&mut tx, now, &won).await?;
+        sqlx::query("UPDATE ledger SET position = $1 WHERE id = 1").bind(last.cast_signed()).execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(outcomes)
+}
+
+async fn judge_idempotency(
+    tx: &mut Transaction<'_, Sqlite>,
+    batch: &[Prepared],
+    lost: &mut [Option<Outcome>],
+) -> Result<(), Error> {
+    let given: Value = batch.iter().filter_map(|command| command.idempotency.as_ref()).map(|i| i.key.clone()).collect();
+    if given.as_array().is_none_or(Vec::is_empty) {
+        return Ok(());
+    }
+    let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(
+        "SELECT idempotency_key, fingerprint, first_position, last_position FROM idempotency_keys
+         WHERE idempotency_key IN (SELECT value FROM json_each($1))",
+    )
+    .bind(given.to_string())
+    .fetch_all(&mut **tx)
+    .await?;
+    let known: HashMap<_, _> = rows.into_iter().map(|(key, print, first, last)| (key, (print, first, last))).collect();
+    for (command, lost) in batch.iter().zip(lost) {
+        let Some(given) = &command.idempotency else { continue };
+        if let Some((fingerprint, first, last)) = known.get(&given.key) {
+            *lost = Some(if *fingerprint == given.fingerprint {
+                Outcome::AlreadyDone { first: first.cast_unsigned(), last: last.cast_unsigned() }
+            } else {
+                Outcome::IdempotencyMismatch
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn judge_versions(
+    tx: &mut Transaction<'_, Sqlite>,
+    batch: &[Prepared],
+    lost: &mut [Option<Outcome>],
+) -> Result<(), Error> {
+    let parts: Vec<_> =
+        batch.iter().enumerate().flat_map(|(n, command)| command.streams.iter().map(move |part| (n, part))).collect();
+    let asked: Value = parts.iter().map(|(_, part)| json!([part.stream.kind, part.stream.id])).collect();
+    let versions: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT g.key, s.version FROM json_each($1) g
+         JOIN streams s ON s.stream_type = g.value ->> 0 AND s.stream_id = g.value ->> 1",
+    )
+    .bind(asked.to_string())
+    .fetch_all(&mut **tx)
+    .await?;
+    let versions: HashMap<i64, i64> = versions.into_iter().collect();
+    for (place, (number, part)) in (0..).zip(parts) {
+        let actual = versions.get(&place).copied().unwrap_or(0).cast_unsigned();
+        if actual != part.expected_version && lost[number].is_none() {
+            lost[number] = Some(Outcome::Conflict { actual });
+        }
+    }
+    Ok(())
+}
+
+async fn judge_claims(
+    tx: &mut Transaction<'_, Sqlite>,
+    batch: &[Prepared],
+    lost: &mut [Option<Outcome>],
+) -> Result<(), Error> {
+    for (command, lost) in batch.iter().zip(lost) {
+        for claim in command.claims.iter().filter(|claim| claim.take) {
+            let held: Option<(String,)> = sqlx::query_as("SELECT owner FROM claims WHERE kind = $1 AND value = $2")
+                .bind(claim.kind)
+                .bind(&claim.value)
+                .fetch_optional(&mut **tx)
+                .await?;
+            if held.is_some() && lost.is_none() {
+                *lost = Some(Outcome::ClaimTaken { claim: claim.kind.to_owned() });
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn judge_data_keys(
+    tx: &mut Transaction<'_, Sqlite>,
+    batch: &[Prepared],
+    lost: &mut [Option<Outcome>],
+) -> Result<(), Error> {
+    for (command, lost) in batch.iter().zip(lost) {
+        for new in &command.new_keys {
+            let known: Option<(String,)> = sqlx::query_as("SELECT subject FROM subject_keys WHERE subject = $1")
+                .bind(&new.subject)
+                .fetch_optional(&mut **tx)
+                .await?;
+            if known.is_some() && lost.is_none() {
+                *lost = Some(Outcome::Conflict { actual: 0 });
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn store(
+    tx: &mut Transaction<'_, Sqlite>,
+    now: DateTime<Utc>,
+    won: &[(&Prepared, u64, u64)],
+) -> Result<(), Error> {
+    let mut events = Vec::new();
+    let mut streams = Vec::new();
+    let mut taken = HashSet::new();
+    for (command, first, _) in won {
+        let mut position = *first;
+        for part in &command.streams {
+            let stream = &part.stream;
+            streams.push(json!([
+                stream.kind,
+                stream.id,
+                part.tenant,
+                part.expected_version + part.events.len() as u64
+            ]));
+            for (version, event) in (part.expected_version + 1..).zip(&part.events) {
+                events.push(json!([
+                    position,
+                    part.tenant,
+                    stream.kind,
+                    stream.id,
+                    version,
+                    event.event_id,
+                    event.event_type,
+                    event.schema_version,
+                    event.payload,
+                    command.context
+                ]));
+                position += 1;
+            }
+        }
+        for claim in &command.claims {
+            taken.insert((claim.kind, claim.value.as_str(), claim.owner.as_str(), claim.take));
+        }
+    }
+    sqlx::query(
+        "INSERT INTO events (position, tenant, stream_type, stream_id, version, event_id, event_type, schema_version,
+                             payload, context, recorded_at)
+         SELECT e.value ->> 0, e.value ->> 1, e.value ->> 2, e.value ->> 3, e.value ->> 4, e.value ->> 5, e.value ->> 6,
+                e.value ->> 7, e.value ->> 8, e.value ->> 9, $2
+         FROM json_each($1) e",
+    )
+    .bind(Value::Array(events).to_string())
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO streams (stream_type, stream_id, tenant, version)
+         SELECT s.value ->> 0, s.value ->> 1, s.value ->> 2, s.value ->> 3 FROM json_each($1) s WHERE true
+         ON CONFLICT (stream_type, stream_id) DO UPDATE SET version = excluded.version",
+    )
+    .bind(Value::Array(streams).to_string())
+    .execute(&mut **tx)
+    .await?;
+    // Releases first, so that a value can change hands within one command.
+    for (kind, value, owner, _) in taken.iter().filter(|(.., take)| !take) {
+        sqlx::query("DELETE FROM claims WHERE kind = $1 AND value = $2 AND owner = $3")
+            .bind(*kind)
+            .bind(*value)
+            .bind(*owner)
+            .execute(&mut **tx)
+            .await?;
+    }
+    for (kind, value, owner, _) in taken.iter().filter(|(.., take)| *take) {
+        sqlx::query("INSERT INTO claims (kind, value, owner) VALUES ($1, $2, $3)")
+            .bind(*kind)
+            .bind(*value)
+            .bind(*owner)
+            .execute(&mut **tx)
+            .await?;
+    }
+    for (command, first, last) in won {
+        for new in &command.new_keys {
+            sqlx::query("INSERT INTO subject_keys (subject, wrapped_key) VALUES ($1, $2)")
+                .bind(&new.subject)
+                .bind(&new.wrapped)
+                .execute(&mut **tx)
+                .await?;
+        }
+        if let Some(given) = &command.idempotency {
+            sqlx::query(
+                "INSERT INTO idempotency_keys (idempotency_key, fingerprint, first_position, last_position, recorded_at)
+                 VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(&given.key)
+            .bind(&given.fingerprint)
+            .bind(first.cast_signed())
+            .bind(last.cast_signed())
+            .bind(now)
+            .execute(&mut **tx)
+            .await?;
+        }
+    }
+    Ok(())
+}

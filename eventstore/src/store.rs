@@ -1,0 +1,299 @@
+//! The store: opening it, loading an aggregate, appending.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use cqrs_es::Aggregate;
+use database::Db;
+use tokio::sync::OnceCell;
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::appender::{Append, Appender, Claim, ClaimChange, Outcome, Prepared, PreparedClaim, PreparedEvent, PreparedStream};
+use crate::cache::{Cache, Slot};
+use crate::keys::MasterKey;
+use crate::personal::Personal;
+use crate::tail::EventRow;
+use crate::{Clock, Recorded, StoreError, Tail, Vault};
+
+/// A stream with more events than this since its snapshot gets a new one.
+const SNAPSHOT_EVERY: usize = 200;
+
+/// The log of one instance; cheap to clone.
+#[derive(Clone)]
+pub struct EventStore(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) db: Db,
+    pub(crate) clock: Clock,
+    personal: Arc<Personal>,
+    vault: Vault,
+    appender: Appender,
+    tail: Tail,
+    cache: Arc<Cache>,
+    fingerprint: OnceCell<String>,
+}
+
+/// An aggregate as of its latest event.
+pub struct Loaded<A> {
+    /// The state; `Default` if nothing ever happened to it.
+    pub state: Arc<A>,
+    /// The number of its events.
+    pub version: u64,
+    /// Whose it is; `None` if nothing ever happened to it.
+    pub tenant: Option<String>,
+    pub(crate) cached: bool,
+}
+
+/// What the cache keeps of a stream.
+pub(crate) struct Kept<A> {
+    pub(crate) state: Arc<A>,
+    pub(crate) tenant: String,
+}
+
+impl EventStore {
+    /// Opens the log in `db`; `kinds` are the aggregate types that this node loads.
+    ///
+    /// # Errors
+    /// When the database fails or the master key is not the one that the instance was started with.
+    pub async fn open(db: Db, master: MasterKey, clock: Clock, kinds: &[&'static str]) -> Result<Self, StoreError> {
+        let master = Arc::new(master);
+        let vault = Vault::new(db.clone(), master.clone(), clock.clone());
+        let personal = Arc::new(Personal::open(db.clone(), master, &vault).await?);
+        let head: Option<(i64,)> = db.fetch_optional("SELECT position FROM ledger WHERE id = 1", ()).await?;
+        let tail = Tail::new(db.clone(), personal.clone(), head.map_or(0, |(position,)| position.cast_unsigned()));
+        let cache = Arc::new(Cache::new(100_000));
+        tail.start(cache.clone(), kinds.iter().map(|kind| (*kind, ())).collect::<HashMap<_, _>>());
+        let wake = tail.clone();
+        let appender = Appender::start(db.clone(), clock.clone(), move |_| wake.wake());
+        let fingerprint = OnceCell::new();
+        Ok(Self(Arc::new(Inner { db, clock, personal, vault, appender, tail, cache, fingerprint })))
+    }
+
+    /// The log's end, for readers.
+    #[must_use]
+    pub fn tail(&self) -> &Tail {
+        &self.0.tail
+    }
+
+    /// The vault of secrets that are not facts.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.0.vault
+    }
+
+    /// The clock that stamps events.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Which stream holds a unique value.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn owner_of(&self, claim: &Claim) -> Result<Option<String>, StoreError> {
+        let row: Option<(String,)> = self
+            .0
+            .db
+            .fetch_optional("SELECT owner FROM claims WHERE kind = $1 AND value = $2", (claim.kind, self.stored_value(claim)))
+            .await?;
+        Ok(row.map(|(owner,)| owner))
+    }
+
+    /// Appends all of it or nothing, and answers when that is durable.
+    ///
+    /// # Errors
+    /// When the database fails; a conflict or a taken claim is an [`Outcome`].
+    pub async fn append(&self, append: Append) -> Result<Outcome, StoreError> {
+        let prepared = self.prepare(append).await?;
+        self.0.appender.append(prepared).await
+    }
+
+    async fn prepare(&self, append: Append) -> Result<Prepared, StoreError> {
+        let mut new_keys = Vec::new();
+        let mut streams = Vec::with_capacity(append.streams.len());
+        for part in append.streams {
+            let mut events = Vec::with_capacity(part.events.len());
+            for mut event in part.events {
+                self.0.personal.seal(&mut event.payload, &mut new_keys).await?;
+                events.push(PreparedEvent {
+                    event_id: Uuid::now_v7().to_string(),
+                    event_type: event.event_type,
+                    schema_version: event.schema_version,
+                    payload: event.payload.to_string(),
+                });
+            }
+            let (stream, tenant, expected_version) = (part.stream, part.tenant, part.expected_version);
+            streams.push(PreparedStream { stream, tenant, expected_version, events });
+        }
+        let context = self.0.personal.seal_context(&append.context, &mut new_keys).await?;
+        let claims = append.claims.into_iter().map(|change| self.prepare_claim(change)).collect();
+        Ok(Prepared { streams, context, claims, idempotency: append.idempotency, new_keys })
+    }
+
+    fn prepare_claim(&self, change: ClaimChange) -> PreparedClaim {
+        let (claim, owner, take) = match change {
+            ClaimChange::Take(claim, owner) => (claim, owner, true),
+            ClaimChange::Release(claim, owner) => (claim, owner, false),
+        };
+        PreparedClaim { kind: claim.kind, value: self.stored_value(&claim), owner, take }
+    }
+
+    fn stored_value(&self, claim: &Claim) -> String {
+        if claim.personal { self.0.personal.lookup_hash(&claim.value) } else { claim.value.clone() }
+    }
+
+    /// Loads an aggregate: from memory if this node has its latest state, else from the log.
+    ///
+    /// # Errors
+    /// When the database fails or an event cannot be read.
+    pub async fn load<A>(&self, id: &str) -> Result<Loaded<A>, StoreError>
+    where
+        A: Aggregate + 'static,
+    {
+        let slot = self.slot::<A>(id);
+        if let Some((version, kept)) = slot.fresh::<Kept<A>>() {
+            let tenant = Some(kept.tenant.clone());
+            return Ok(Loaded { state: kept.state.clone(), version, tenant, cached: true });
+        }
+        self.load_fresh(id).await
+    }
+
+    /// Loads an aggregate from the log, whatever is in memory.
+    ///
+    /// # Errors
+    /// When the database fails or an event cannot be read.
+    pub async fn load_fresh<A>(&self, id: &str) -> Result<Loaded<A>, StoreError>
+    where
+        A: Aggregate + 'static,
+    {
+        let slot = self.slot::<A>(id);
+        let (mut version, mut state) = self.snapshot::<A>(id).await?;
+        let events = self.events_of(A::TYPE, id, version).await?;
+        let tenant = match events.first() {
+            Some(event) => Some(event.tenant.clone()),
+            None if version > 0 => self.tenant_of(A::TYPE, id).await?,
+            None => None,
+        };
+        for event in &events {
+            if event.version != version + 1 {
+                return Err(StoreError::Unreadable {
+                    position: event.position,
+                    problem: format!("it is version {} of {} {id}, after version {version}", event.version, A::TYPE),
+                });
+            }
+            state.apply(decode(event)?);
+            version = event.version;
+        }
+        let state = Arc::new(state);
+        if let Some(tenant) = &tenant {
+            slot.keep(version, Arc::new(Kept { state: state.clone(), tenant: tenant.clone() }));
+        }
+        if events.len() > SNAPSHOT_EVERY {
+            self.write_snapshot_later(id.to_owned(), version, state.clone());
+        }
+        Ok(Loaded { state, version, tenant, cached: false })
+    }
+
+    /// All events of a stream after a version, in order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn events_of(&self, kind: &str, id: &str, after: u64) -> Result<Vec<Recorded>, StoreError> {
+        let rows: Vec<EventRow> = self
+            .0
+            .db
+            .fetch_all(
+                "SELECT position, tenant, stream_type, stream_id, version, event_id, event_type, schema_version,
+                        payload, context, recorded_at
+                 FROM events WHERE stream_type = $1 AND stream_id = $2 AND version > $3 ORDER BY version",
+                (kind, id, after.cast_signed()),
+            )
+            .await?;
+        let mut events = Vec::with_capacity(rows.len());
+        for row in rows {
+            events.push(row.open(&self.0.personal).await);
+        }
+        Ok(events)
+    }
+
+    pub(crate) fn slot<A: Aggregate>(&self, id: &str) -> Arc<Slot> {
+        self.0.cache.slot(A::TYPE, id)
+    }
+
+    async fn tenant_of(&self, kind: &str, id: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT tenant FROM streams WHERE stream_type = $1 AND stream_id = $2";
+        let row: Option<(String,)> = self.0.db.fetch_optional(sql, (kind, id)).await?;
+        Ok(row.map(|(tenant,)| tenant))
+    }
+
+    async fn snapshot<A: Aggregate>(&self, id: &str) -> Result<(u64, A), StoreError> {
+        let row: Option<(i64, String, String)> = self
+            .0
+            .db
+            .fetch_optional(
+                "SELECT version, fingerprint, state FROM snapshots WHERE stream_type = $1 AND stream_id = $2",
+                (A::TYPE, id),
+            )
+            .await?;
+        let Some((version, fingerprint, sealed)) = row else { return Ok((0, A::default())) };
+        if fingerprint != self.fingerprint().await {
+            return Ok((0, A::default()));
+        }
+        let state = self.0.personal.open_for_nobody(&sealed).await.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(state.map_or_else(|| (0, A::default()), |state| (version.cast_unsigned(), state)))
+    }
+
+    fn write_snapshot_later<A: Aggregate + 'static>(&self, id: String, version: u64, state: Arc<A>) {
+        let store = self.clone();
+        tokio::spawn(async move {
+            if let Err(problem) = store.write_snapshot(&id, version, &*state).await {
+                warn!("the snapshot of {} {id} was not written: {problem}", A::TYPE);
+            }
+        });
+    }
+
+    async fn write_snapshot<A: Aggregate>(&self, id: &str, version: u64, state: &A) -> Result<(), StoreError> {
+        let sealed = self.0.personal.seal_for_nobody(&serde_json::to_string(state)?).await?;
+        let fingerprint = self.fingerprint().await;
+        self.0
+            .db
+            .execute(
+                "INSERT INTO snapshots (stream_type, stream_id, version, fingerprint, state) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (stream_type, stream_id) DO UPDATE
+                 SET version = excluded.version, fingerprint = excluded.fingerprint, state = excluded.state
+                 WHERE snapshots.version < excluded.version OR snapshots.fingerprint <> excluded.fingerprint",
+                (A::TYPE, id, version.cast_signed(), fingerprint, sealed),
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Another program may shape its states differently, so a snapshot counts only for the program that wrote it.
+    async fn fingerprint(&self) -> &str {
+        self.0
+            .fingerprint
+            .get_or_init(|| async {
+                let program = tokio::task::spawn_blocking(|| std::fs::read(std::env::current_exe()?)).await;
+                match program {
+                    Ok(Ok(program)) => hex(digest::digest(&digest::SHA256, &program).as_ref()),
+                    // Unreadable: never the same as any other.
+                    _ => Uuid::now_v7().to_string(),
+                }
+            })
+            .await
+    }
+}
+
+pub(crate) fn decode<E: serde::de::DeserializeOwned>(event: &Recorded) -> Result<E, StoreError> {
+    serde::Deserialize::deserialize(event.payload()?).map_err(|problem: serde_json::Error| StoreError::Unreadable {
+        position: event.position,
+        problem: format!("it is no {} that this version knows ({problem}); upgrade optare", event.event_type),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,1 @@
+//! Endpoints over HTTP: what they answer, and what they refuse.

@@ -1,0 +1,1 @@
+//! The same event store suite on both engines.
