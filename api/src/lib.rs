@@ -1,0 +1,56 @@
+//! The HTTP interface for programs: OAuth and OpenID Connect, the management API, health.
+//!
+//! A handler says who may call it, makes a command, returns. What may not live here: a rule about the business
+//! (that is `domain`), SQL (that is `projections`), a page for people (that is `portal`).
+
+mod access_token;
+pub mod accounts;
+mod app;
+mod apps;
+mod arrival;
+mod caller;
+mod health;
+mod installations;
+mod keys;
+pub mod oauth;
+mod passwords;
+mod problem;
+mod secrets;
+mod settings;
+pub mod sign_in;
+
+pub use app::App;
+pub use apps::{DefineApp, define_app};
+pub use arrival::Arrival;
+pub use caller::Caller;
+pub use installations::{Installed, install, uninstall};
+pub use keys::SigningKeys;
+pub use passwords::Passwords;
+pub use problem::{ErrorPage, Problem};
+pub use secrets::{hash_of, random_secret};
+pub use settings::Settings;
+
+use axum::Router;
+use axum::routing::{delete, get, post};
+
+/// Every route of this crate; the management API answers under `/v1` and `/api/v1` alike (R202).
+pub fn router(app: App) -> Router {
+    let management = Router::new()
+        .route("/apps", get(apps::list).post(apps::define))
+        .route("/organizations/{organization_id}/installations", post(installations::create).get(installations::list))
+        .route("/organizations/{organization_id}/installations/{installation_id}", delete(installations::delete))
+        .fallback(problem::no_such_route);
+    Router::new()
+        .nest("/v1", management.clone())
+        .nest("/api/v1", management)
+        .route("/.well-known/openid-configuration", get(oauth::discovery::show))
+        .route("/.well-known/oauth-authorization-server", get(oauth::discovery::show))
+        .route("/.well-known/jwks.json", get(oauth::discovery::keys))
+        .route("/oauth/authorize", get(oauth::authorize::get).post(oauth::authorize::post))
+        .route("/oauth/token", post(oauth::token::post))
+        .route("/oauth/userinfo", get(oauth::userinfo::show).post(oauth::userinfo::show))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .merge(health::development(&app))
+        .with_state(app)
+}

@@ -11,7 +11,7 @@ pub trait Row: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Sen
 impl<T> Row for T where T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
 
 /// The parameters of a statement: a tuple, the first value for `$1`.
-pub trait Args: Send {
+pub trait Args<'a>: Send {
     /// Encodes them for PostgreSQL.
     ///
     /// # Errors
@@ -24,7 +24,7 @@ pub trait Args: Send {
     fn sqlite(self) -> Result<SqliteArguments, Error>;
 }
 
-impl Args for () {
+impl Args<'_> for () {
     fn postgres(self) -> Result<PgArguments, Error> {
         Ok(PgArguments::default())
     }
@@ -35,9 +35,9 @@ impl Args for () {
 
 macro_rules! tuples {
     ($(($($name:ident)+))+) => {$(
-        impl<$($name),+> Args for ($($name,)+)
+        impl<'a, $($name),+> Args<'a> for ($($name,)+)
         where
-            $($name: Send + for<'t> Encode<'t, Postgres> + Type<Postgres> + for<'t> Encode<'t, Sqlite> + Type<Sqlite>,)+
+            $($name: 'a + Send + Encode<'a, Postgres> + Type<Postgres> + Encode<'a, Sqlite> + Type<Sqlite>,)+
         {
             #[allow(non_snake_case)]
             fn postgres(self) -> Result<PgArguments, Error> {

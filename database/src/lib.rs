@@ -2,14 +2,19 @@
 //! What may not live here: anything that knows what the tables mean.
 
 mod args;
+mod connection;
+mod dump;
 mod error;
 mod folder;
 mod open;
+mod scratch;
 
 pub use args::{Args, Row};
+pub use connection::Connection;
 pub use error::Error;
 pub use folder::Folder;
-pub use open::{Schema, open_postgres, open_sqlite};
+pub use open::{LOG_POSTGRES, LOG_SQLITE, Schema, VIEWS, open_postgres, open_sqlite};
+pub use scratch::ScratchDatabase;
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
@@ -69,7 +74,7 @@ impl Db {
     ///
     /// # Errors
     /// When the database refuses the statement or cannot be reached.
-    pub async fn execute(&self, sql: &'static str, args: impl Args) -> Result<u64, Error> {
+    pub async fn execute<'a>(&self, sql: &'static str, args: impl Args<'a>) -> Result<u64, Error> {
         Ok(match self {
             Self::Postgres(pool) => sqlx::query_with(sql, args.postgres()?).execute(pool).await?.rows_affected(),
             Self::Sqlite { write, .. } => sqlx::query_with(sql, args.sqlite()?).execute(write).await?.rows_affected(),
@@ -80,7 +85,7 @@ impl Db {
     ///
     /// # Errors
     /// When the database refuses the statement or cannot be reached, or a row has another shape.
-    pub async fn fetch_all<T: Row>(&self, sql: &'static str, args: impl Args) -> Result<Vec<T>, Error> {
+    pub async fn fetch_all<'a, T: Row>(&self, sql: &'static str, args: impl Args<'a>) -> Result<Vec<T>, Error> {
         Ok(match self {
             Self::Postgres(pool) => sqlx::query_as_with(sql, args.postgres()?).fetch_all(pool).await?,
             Self::Sqlite { read, .. } => sqlx::query_as_with(sql, args.sqlite()?).fetch_all(read).await?,
@@ -91,7 +96,7 @@ impl Db {
     ///
     /// # Errors
     /// When the database refuses the statement or cannot be reached, or the row has another shape.
-    pub async fn fetch_optional<T: Row>(&self, sql: &'static str, args: impl Args) -> Result<Option<T>, Error> {
+    pub async fn fetch_optional<'a, T: Row>(&self, sql: &'static str, args: impl Args<'a>) -> Result<Option<T>, Error> {
         Ok(match self {
             Self::Postgres(pool) => sqlx::query_as_with(sql, args.postgres()?).fetch_optional(pool).await?,
             Self::Sqlite { read, .. } => sqlx::query_as_with(sql, args.sqlite()?).fetch_optional(read).await?,
@@ -124,7 +129,7 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses the statement or cannot be reached.
-    pub async fn execute(&mut self, sql: &'static str, args: impl Args) -> Result<u64, Error> {
+    pub async fn execute<'a>(&mut self, sql: &'static str, args: impl Args<'a>) -> Result<u64, Error> {
         Ok(match self {
             Self::Postgres(tx) => sqlx::query_with(sql, args.postgres()?).execute(&mut **tx).await?.rows_affected(),
             Self::Sqlite(tx) => sqlx::query_with(sql, args.sqlite()?).execute(&mut **tx).await?.rows_affected(),
@@ -135,7 +140,7 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses the statement or cannot be reached, or a row has another shape.
-    pub async fn fetch_all<T: Row>(&mut self, sql: &'static str, args: impl Args) -> Result<Vec<T>, Error> {
+    pub async fn fetch_all<'a, T: Row>(&mut self, sql: &'static str, args: impl Args<'a>) -> Result<Vec<T>, Error> {
         Ok(match self {
             Self::Postgres(tx) => sqlx::query_as_with(sql, args.postgres()?).fetch_all(&mut **tx).await?,
             Self::Sqlite(tx) => sqlx::query_as_with(sql, args.sqlite()?).fetch_all(&mut **tx).await?,
@@ -146,7 +151,7 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses the statement or cannot be reached, or the row has another shape.
-    pub async fn fetch_optional<T: Row>(&mut self, sql: &'static str, args: impl Args) -> Result<Option<T>, Error> {
+    pub async fn fetch_optional<'a, T: Row>(&mut self, sql: &'static str, args: impl Args<'a>) -> Result<Option<T>, Error> {
         Ok(match self {
             Self::Postgres(tx) => sqlx::query_as_with(sql, args.postgres()?).fetch_optional(&mut **tx).await?,
             Self::Sqlite(tx) => sqlx::query_as_with(sql, args.sqlite()?).fetch_optional(&mut **tx).await?,

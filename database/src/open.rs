@@ -24,6 +24,13 @@ pub struct Schema {
     pub durable: bool,
 }
 
+/// The log on PostgreSQL.
+pub const LOG_POSTGRES: Schema = Schema { table: "log_migrations", steps: migrations::LOG_POSTGRES, durable: true };
+/// The log on SQLite.
+pub const LOG_SQLITE: Schema = Schema { table: "log_migrations", steps: migrations::LOG_SQLITE, durable: true };
+/// Read models, checkpoints and deliveries; can be dropped and rebuilt.
+pub const VIEWS: Schema = Schema { table: "views_migrations", steps: migrations::VIEWS, durable: false };
+
 /// Opens a PostgreSQL database with `connections` connections at most and brings `schemas` up to date.
 ///
 /// # Errors

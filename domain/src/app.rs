@@ -72,7 +72,7 @@ pub enum AppError {
 pub enum App {
     #[default]
     Unknown,
-    Defined(AppDefinition),
+    Defined(Box<AppDefinition>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,17 +135,13 @@ impl App {
             (S::Unknown, _) => return Err(Refused::NotFound),
             (S::Defined(_), C::Define { .. }) => return Err(Refused::AlreadyDefined),
 
-            (S::Defined(app), C::ChangeWebhookUrl { webhook_url })
-                if app.webhook_url == webhook_url =>
-            {
+            (S::Defined(app), C::ChangeWebhookUrl { webhook_url }) if app.webhook_url == webhook_url => {
                 vec![]
             }
             (S::Defined(_), C::ChangeWebhookUrl { webhook_url }) => {
                 vec![E::WebhookUrlChanged { webhook_url }]
             }
-            (S::Defined(app), C::ChangeRedirectUris { redirect_uris })
-                if app.redirect_uris == redirect_uris =>
-            {
+            (S::Defined(app), C::ChangeRedirectUris { redirect_uris }) if app.redirect_uris == redirect_uris => {
                 vec![]
             }
             (S::Defined(_), C::ChangeRedirectUris { redirect_uris }) => {
@@ -174,7 +170,7 @@ impl App {
                     visibility,
                 },
             ) => {
-                *state = S::Defined(AppDefinition {
+                *state = S::Defined(Box::new(AppDefinition {
                     organization_id,
                     name,
                     title,
@@ -185,7 +181,7 @@ impl App {
                     launch_url,
                     scopes,
                     visibility,
-                });
+                }));
             }
             (S::Unknown, _) => {}
             (S::Defined(app), E::WebhookUrlChanged { webhook_url }) => {
@@ -207,8 +203,151 @@ impl App {
 
     /// A public app by every organization, a private one only by its own (R184).
     pub fn installable_by(&self, organization_id: &OrganizationId) -> bool {
-        self.definition().is_some_and(|app| {
-            app.visibility == Visibility::Public || app.organization_id == *organization_id
-        })
+        self.definition()
+            .is_some_and(|app| app.visibility == Visibility::Public || app.organization_id == *organization_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{AppCommand as C, AppError as Refused, AppEvent as E, *};
+    use crate::scenario::{Scenario, after, parsed, stored_as};
+
+    fn given<const N: usize>(events: [E; N]) -> Scenario<App> {
+        Scenario::given(events)
+    }
+
+    fn defined(visibility: Visibility) -> E {
+        E::Defined {
+            organization_id: parsed("org_vendor"),
+            name: parsed("crm"),
+            title: parsed("CRM"),
+            version: "0.0.1".into(),
+            description: None,
+            webhook_url: Some(parsed("https://crm.example/api/webhooks/optare")),
+            redirect_uris: vec![parsed("https://crm.example/auth/callback")],
+            launch_url: Some(parsed("https://crm.example/")),
+            scopes: parsed("openid profile"),
+            visibility,
+        }
+    }
+
+    fn define() -> C {
+        C::Define {
+            organization_id: parsed("org_vendor"),
+            name: parsed("crm"),
+            title: parsed("CRM"),
+            version: "0.0.1".into(),
+            description: None,
+            webhook_url: Some(parsed("https://crm.example/api/webhooks/optare")),
+            redirect_uris: vec![parsed("https://crm.example/auth/callback")],
+            launch_url: Some(parsed("https://crm.example/")),
+            scopes: parsed("openid profile"),
+            visibility: Visibility::Private,
+        }
+    }
+
+    fn an_app() -> Scenario<App> {
+        given([defined(Visibility::Private)])
+    }
+
+    #[test]
+    fn an_app_is_defined_once() {
+        given([]).when(define()).then([defined(Visibility::Private)]);
+        an_app().when(define()).then_refused(Refused::AlreadyDefined);
+        let title = parsed("Sales");
+        given([]).when(C::ChangeTitle { title }).then_refused(Refused::NotFound);
+    }
+
+    #[test]
+    fn the_webhook_url_changes_or_goes() {
+        let same = Some(parsed("https://crm.example/api/webhooks/optare"));
+        an_app().when(C::ChangeWebhookUrl { webhook_url: same }).then_nothing();
+        for webhook_url in [Some(parsed::<WebhookUrl>("https://x.ngrok.app/hook")), None] {
+            let changed = E::WebhookUrlChanged { webhook_url: webhook_url.clone() };
+            an_app().when(C::ChangeWebhookUrl { webhook_url }).then([changed]);
+        }
+    }
+
+    #[test]
+    fn the_redirect_uris_change_as_a_whole() {
+        let same = vec![parsed("https://crm.example/auth/callback")];
+        an_app().when(C::ChangeRedirectUris { redirect_uris: same }).then_nothing();
+        let redirect_uris: Vec<RedirectUri> = vec![parsed("myapp://callback")];
+        let changed = E::RedirectUrisChanged { redirect_uris: redirect_uris.clone() };
+        an_app().when(C::ChangeRedirectUris { redirect_uris }).then([changed]);
+    }
+
+    #[test]
+    fn the_title_changes() {
+        an_app().when(C::ChangeTitle { title: parsed("CRM") }).then_nothing();
+        let title = parsed("Sales");
+        an_app().when(C::ChangeTitle { title: parsed("Sales") }).then([E::TitleChanged { title }]);
+    }
+
+    #[test]
+    fn a_private_app_is_installable_by_its_own_organization_only() {
+        let (own, other): (OrganizationId, OrganizationId) = (parsed("org_vendor"), parsed("org_acme"));
+        let private: App = after([defined(Visibility::Private)]);
+        assert!(private.installable_by(&own));
+        assert!(!private.installable_by(&other));
+        let public: App = after([defined(Visibility::Public)]);
+        assert!(public.installable_by(&own));
+        assert!(public.installable_by(&other));
+        assert!(!App::Unknown.installable_by(&own));
+    }
+
+    #[test]
+    fn the_definition_follows_its_changes() {
+        let state: App = after([
+            defined(Visibility::Public),
+            E::TitleChanged { title: parsed("Sales") },
+            E::WebhookUrlChanged { webhook_url: None },
+            E::RedirectUrisChanged { redirect_uris: vec![] },
+        ]);
+        let app = state.definition().unwrap();
+        assert_eq!(app.title.as_str(), "Sales");
+        assert_eq!(app.webhook_url, None);
+        assert!(app.redirect_uris.is_empty());
+        assert_eq!(app.version, "0.0.1");
+    }
+
+    #[test]
+    fn stored_forms() {
+        let webhook_url = Some(parsed("https://x.ngrok.app/hook"));
+        let redirect_uris = vec![parsed("myapp://callback")];
+        let title = parsed("Sales");
+        stored_as::<App>(
+            [
+                (
+                    defined(Visibility::Private),
+                    json!({
+                        "type": "defined",
+                        "organization_id": "org_vendor",
+                        "name": "crm",
+                        "title": "CRM",
+                        "version": "0.0.1",
+                        "description": null,
+                        "webhook_url": "https://crm.example/api/webhooks/optare",
+                        "redirect_uris": ["https://crm.example/auth/callback"],
+                        "launch_url": "https://crm.example/",
+                        "scopes": ["openid", "profile"],
+                        "visibility": "private",
+                    }),
+                ),
+                (
+                    E::WebhookUrlChanged { webhook_url },
+                    json!({ "type": "webhook_url_changed", "webhook_url": "https://x.ngrok.app/hook" }),
+                ),
+                (
+                    E::RedirectUrisChanged { redirect_uris },
+                    json!({ "type": "redirect_uris_changed", "redirect_uris": ["myapp://callback"] }),
+                ),
+                (E::TitleChanged { title }, json!({ "type": "title_changed", "title": "Sales" })),
+            ],
+            E::TYPES,
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Any event of the log, for those who read all streams: projections, reactors, the outbox.
 
 use cqrs_es::{Aggregate, DomainEvent};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -27,10 +28,7 @@ pub enum DecodeError {
     #[error(
         "an event of `{stream_type}` has schema version {schema_version}, this optare reads up to {SCHEMA_VERSION}: upgrade optare"
     )]
-    NewerSchema {
-        stream_type: String,
-        schema_version: u32,
-    },
+    NewerSchema { stream_type: String, schema_version: u32 },
     #[error("an event of `{stream_type}` cannot be read")]
     Malformed {
         stream_type: String,
@@ -55,21 +53,11 @@ macro_rules! events {
                 schema_version: u32,
                 payload: Value,
             ) -> Result<Event, DecodeError> {
-                let event = match stream_type {
-                    $($aggregate::TYPE => known(schema_version)
-                        .then(|| serde_json::from_value(payload).map(Event::$variant)),)+
-                    _ => return Err(DecodeError::UnknownStream { stream_type: stream_type.into() }),
-                };
-                match event {
-                    None => Err(DecodeError::NewerSchema {
-                        stream_type: stream_type.into(),
-                        schema_version,
-                    }),
-                    Some(Err(source)) => Err(DecodeError::Malformed {
-                        stream_type: stream_type.into(),
-                        source,
-                    }),
-                    Some(Ok(event)) => Ok(event),
+                match stream_type {
+                    $($aggregate::TYPE => {
+                        read(stream_type, schema_version, payload).map(Event::$variant)
+                    })+
+                    _ => Err(DecodeError::UnknownStream { stream_type: stream_type.into() }),
                 }
             }
 
@@ -110,8 +98,12 @@ events! {
     Instance(InstanceEvent) of Instance,
 }
 
-fn known(schema_version: u32) -> bool {
-    schema_version <= SCHEMA_VERSION
+fn read<E: DeserializeOwned>(stream_type: &str, schema_version: u32, payload: Value) -> Result<E, DecodeError> {
+    let stream_type = stream_type.to_owned();
+    if schema_version > SCHEMA_VERSION {
+        return Err(DecodeError::NewerSchema { stream_type, schema_version });
+    }
+    serde_json::from_value(payload).map_err(|source| DecodeError::Malformed { stream_type, source })
 }
 
 #[cfg(test)]

@@ -10,9 +10,14 @@ use thiserror::Error;
 
 use crate::aggregate::aggregate;
 use crate::ids::{ClientId, OrganizationId, SessionId, UserId};
-use crate::values::{
-    CodeChallenge, CodeChallengeMethod, RedirectUri, Scopes, SecretHash, choices,
-};
+use crate::values::{CodeChallenge, CodeChallengeMethod, RedirectUri, Scopes, SecretHash, choices};
+
+mod refresh_tokens;
+#[cfg(test)]
+mod tests;
+
+use refresh_tokens::Presented;
+pub use refresh_tokens::RefreshTokens;
 
 choices! {
     /// Why a client may act for the user.
@@ -206,29 +211,6 @@ pub struct Authorization {
     pub code_expires_at: DateTime<Utc>,
 }
 
-/// The refresh tokens of a family: one works, the others are remembered to notice a replay.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefreshTokens {
-    current: RefreshIssue,
-    generation: u64,
-    previous: Option<Rotated>,
-    /// The last few before those, oldest first.
-    earlier: Vec<SecretHash>,
-}
-
-/// The token that the current one was given for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Rotated {
-    hash: SecretHash,
-    rotated_at: DateTime<Utc>,
-}
-
-/// What presenting a refresh token that was once ours leads to.
-enum Presented {
-    Rotates { generation: u64 },
-    IsReplay,
-}
-
 aggregate! {
     Grant = "grant",
     GrantCommand -> GrantEvent | GrantError,
@@ -284,82 +266,33 @@ impl Grant {
 
             (
                 S::CodeIssued(authorization),
-                C::RedeemCode {
-                    code_hash,
-                    client_id,
-                    redirect_uri,
-                    verifier,
-                    now,
-                    access_token_id,
-                    refresh,
-                },
+                C::RedeemCode { code_hash, client_id, redirect_uri, verifier, now, access_token_id, refresh },
             ) => {
                 authorization.check_code(&code_hash, &client_id)?;
                 authorization.check_redemption(&redirect_uri, verifier.as_ref(), now)?;
-                vec![E::CodeRedeemed {
-                    access_token_id,
-                    refresh,
-                    at: now,
-                }]
+                vec![E::CodeRedeemed { access_token_id, refresh, at: now }]
             }
-            (
-                S::Redeemed { authorization, .. },
-                C::RedeemCode {
-                    code_hash,
-                    client_id,
-                    now,
-                    ..
-                },
-            ) => {
+            (S::Redeemed { authorization, .. }, C::RedeemCode { code_hash, client_id, now, .. }) => {
                 authorization.check_code(&code_hash, &client_id)?;
-                vec![
-                    E::CodeReplayed { at: now },
-                    E::Revoked {
-                        reason: RevocationReason::CodeReplayed,
-                        at: now,
-                    },
-                ]
+                vec![E::CodeReplayed { at: now }, E::Revoked { reason: RevocationReason::CodeReplayed, at: now }]
             }
-            (
-                S::Revoked { authorization, .. },
-                C::RedeemCode {
-                    code_hash,
-                    client_id,
-                    ..
-                },
-            ) => {
+            (S::Revoked { authorization, .. }, C::RedeemCode { code_hash, client_id, .. }) => {
                 authorization.check_code(&code_hash, &client_id)?;
                 return Err(Refused::Revoked);
             }
 
             (
-                S::Redeemed {
-                    authorization,
-                    refresh: Some(tokens),
-                },
-                C::Refresh {
-                    presented,
-                    client_id,
-                    now,
-                    grace,
-                    access_token_id,
-                    next,
-                },
+                S::Redeemed { authorization, refresh: Some(tokens) },
+                C::Refresh { presented, client_id, now, grace, access_token_id, next },
             ) => {
                 authorization.check_client(&client_id)?;
                 match tokens.judge(&presented, now, grace)? {
-                    Presented::Rotates { generation } => vec![E::Refreshed {
-                        access_token_id,
-                        generation,
-                        refresh: next,
-                        at: now,
-                    }],
+                    Presented::Rotates { generation } => {
+                        vec![E::Refreshed { access_token_id, generation, refresh: next, at: now }]
+                    }
                     Presented::IsReplay => vec![
                         E::RefreshReplayed { at: now },
-                        E::Revoked {
-                            reason: RevocationReason::RefreshReplayed,
-                            at: now,
-                        },
+                        E::Revoked { reason: RevocationReason::RefreshReplayed, at: now },
                     ],
                 }
             }
@@ -410,32 +343,17 @@ impl Grant {
             }
             E::CodeRedeemed { refresh, .. } => {
                 if let Some(authorization) = self.shared_authorization() {
-                    *self = Self::Redeemed {
-                        authorization,
-                        refresh: refresh.map(RefreshTokens::beginning_with),
-                    };
+                    *self = Self::Redeemed { authorization, refresh: refresh.map(RefreshTokens::beginning_with) };
                 }
             }
-            E::Refreshed {
-                generation,
-                refresh,
-                at,
-                ..
-            } => {
-                if let Self::Redeemed {
-                    refresh: Some(tokens),
-                    ..
-                } = self
-                {
+            E::Refreshed { generation, refresh, at, .. } => {
+                if let Self::Redeemed { refresh: Some(tokens), .. } = self {
                     tokens.rotate(generation, refresh, at);
                 }
             }
             E::Revoked { reason, .. } => {
                 if let Some(authorization) = self.shared_authorization() {
-                    *self = Self::Revoked {
-                        authorization,
-                        reason,
-                    };
+                    *self = Self::Revoked { authorization, reason };
                 }
             }
             E::CodeReplayed { .. } | E::RefreshReplayed { .. } => {}
@@ -484,11 +402,7 @@ impl Authorization {
     }
 
     fn check_client(&self, client_id: &ClientId) -> Result<(), GrantError> {
-        if *client_id == self.client_id {
-            Ok(())
-        } else {
-            Err(GrantError::WrongClient)
-        }
+        if *client_id == self.client_id { Ok(()) } else { Err(GrantError::WrongClient) }
     }
 
     /// RFC 6749 §4.1.3 and RFC 7636 §4.6; a verifier without a challenge is a downgrade
@@ -520,81 +434,6 @@ impl Verifier {
         match challenge.method() {
             CodeChallengeMethod::S256 => self.s256 == challenge.value(),
             CodeChallengeMethod::Plain => self.plain == challenge.value(),
-        }
-    }
-}
-
-impl RefreshTokens {
-    /// How many tokens before the previous one are remembered. One that is older still is refused
-    /// like a guess.
-    const REMEMBERED: usize = 16;
-
-    fn beginning_with(first: RefreshIssue) -> Self {
-        Self {
-            current: first,
-            generation: 0,
-            previous: None,
-            earlier: Vec::new(),
-        }
-    }
-
-    /// Rotation with reuse detection (RFC 9700 §4.14.2).
-    fn judge(
-        &self,
-        presented: &SecretHash,
-        now: DateTime<Utc>,
-        grace: Duration,
-    ) -> Result<Presented, GrantError> {
-        let expired = now >= self.current.expires_at;
-        if *presented == self.current.hash {
-            if expired {
-                return Err(GrantError::RefreshExpired);
-            }
-            return Ok(Presented::Rotates {
-                generation: self.generation + 1,
-            });
-        }
-        if let Some(previous) = &self.previous
-            && *presented == previous.hash
-        {
-            // Had the current token been used, it would be the previous one now: it never was, so
-            // the answer that carried it may have got lost.
-            let forgiven = now.signed_duration_since(previous.rotated_at) < grace && !expired;
-            return Ok(if forgiven {
-                Presented::Rotates {
-                    generation: self.generation,
-                }
-            } else {
-                Presented::IsReplay
-            });
-        }
-        if self.earlier.contains(presented) {
-            return Ok(Presented::IsReplay);
-        }
-        Err(GrantError::InvalidRefreshToken)
-    }
-
-    fn rotate(&mut self, generation: u64, next: RefreshIssue, at: DateTime<Utc>) {
-        let replaced = std::mem::replace(&mut self.current, next);
-        if generation == self.generation {
-            // The previous token was forgiven and stays the previous one.
-            self.remember(replaced.hash);
-            return;
-        }
-        self.generation = generation;
-        let rotated = Rotated {
-            hash: replaced.hash,
-            rotated_at: at,
-        };
-        if let Some(older) = self.previous.replace(rotated) {
-            self.remember(older.hash);
-        }
-    }
-
-    fn remember(&mut self, hash: SecretHash) {
-        self.earlier.push(hash);
-        if self.earlier.len() > Self::REMEMBERED {
-            self.earlier.remove(0);
         }
     }
 }

@@ -162,10 +162,7 @@ fn is_prefixed(text: &str, prefixes: &[&str]) -> bool {
     prefixes
         .iter()
         .filter_map(|prefix| text.strip_prefix(prefix))
-        .any(|rest| {
-            (1..=64).contains(&rest.len())
-                && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        })
+        .any(|rest| (1..=64).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
 }
 
 #[cfg(test)]

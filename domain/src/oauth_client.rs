@@ -150,26 +150,12 @@ aggregate! {
 
 impl OAuthClient {
     /// The events that `command` causes in this state; none means there is nothing to do.
-    pub fn decide(
-        &self,
-        command: OAuthClientCommand,
-    ) -> Result<Vec<OAuthClientEvent>, OAuthClientError> {
-        use {
-            OAuthClient as S, OAuthClientCommand as C, OAuthClientError as Refused,
-            OAuthClientEvent as E,
-        };
+    pub fn decide(&self, command: OAuthClientCommand) -> Result<Vec<OAuthClientEvent>, OAuthClientError> {
+        use {OAuthClient as S, OAuthClientCommand as C, OAuthClientError as Refused, OAuthClientEvent as E};
         Ok(match (self, command) {
             (
                 S::Unknown,
-                C::Provision {
-                    organization_id,
-                    installation,
-                    name,
-                    client_type,
-                    redirect_uris,
-                    scopes,
-                    secret,
-                },
+                C::Provision { organization_id, installation, name, client_type, redirect_uris, scopes, secret },
             ) => match (client_type.is_confidential(), &secret) {
                 (true, None) => return Err(Refused::SecretRequired),
                 (false, Some(_)) => return Err(Refused::SecretNotAllowed),
@@ -188,15 +174,7 @@ impl OAuthClient {
             (S::Deleted, _) => return Err(Refused::Deleted),
             (_, C::Provision { .. }) => return Err(Refused::AlreadyProvisioned),
 
-            (
-                S::Active(client) | S::Disabled { client, .. },
-                C::RotateSecret {
-                    secret_id,
-                    hash,
-                    now,
-                    overlap,
-                },
-            ) => {
+            (S::Active(client) | S::Disabled { client, .. }, C::RotateSecret { secret_id, hash, now, overlap }) => {
                 if !client.client_type.is_confidential() {
                     return Err(Refused::SecretNotAllowed);
                 }
@@ -233,21 +211,10 @@ impl OAuthClient {
         match (self, event) {
             (
                 state,
-                E::Provisioned {
-                    organization_id,
-                    installation,
-                    name,
-                    client_type,
-                    redirect_uris,
-                    scopes,
-                    secret,
-                },
+                E::Provisioned { organization_id, installation, name, client_type, redirect_uris, scopes, secret },
             ) => {
-                let secrets = secret.map(|first| ClientSecret {
-                    secret_id: first.secret_id,
-                    hash: first.hash,
-                    expires_at: None,
-                });
+                let secrets =
+                    secret.map(|first| ClientSecret { secret_id: first.secret_id, hash: first.hash, expires_at: None });
                 *state = S::Active(Client {
                     organization_id,
                     installation,
@@ -264,20 +231,12 @@ impl OAuthClient {
 
             (
                 S::Active(client) | S::Disabled { client, .. },
-                E::SecretRotated {
-                    secret_id,
-                    hash,
-                    previous_expires_at,
-                },
+                E::SecretRotated { secret_id, hash, previous_expires_at },
             ) => client.rotate(secret_id, hash, previous_expires_at),
-            (
-                S::Active(client) | S::Disabled { client, .. },
-                E::SecretRevoked { secret_id },
-            ) => client.end_secret(&secret_id),
-            (
-                state @ (S::Active(_) | S::Disabled { .. }),
-                E::Disabled { reason },
-            ) => {
+            (S::Active(client) | S::Disabled { client, .. }, E::SecretRevoked { secret_id }) => {
+                client.end_secret(&secret_id)
+            }
+            (state @ (S::Active(_) | S::Disabled { .. }), E::Disabled { reason }) => {
                 if let Some(client) = state.client().cloned() {
                     *state = S::Disabled { client, reason };
                 }
@@ -337,11 +296,7 @@ impl Client {
             expires_at: previous.expires_at.into_iter().chain([previous_expires_at]).min(),
             ..previous
         }));
-        self.secrets.push(ClientSecret {
-            secret_id,
-            hash,
-            expires_at: None,
-        });
+        self.secrets.push(ClientSecret { secret_id, hash, expires_at: None });
     }
 
     fn end_secret(&mut self, secret_id: &str) {
@@ -353,5 +308,261 @@ impl Client {
 impl ClientSecret {
     pub fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{OAuthClientCommand as C, OAuthClientError as Refused, OAuthClientEvent as E, *};
+    use crate::scenario::{Scenario, after, at, hash, hash_text, parsed, stored_as};
+
+    const DAY: i64 = 24 * 3600;
+
+    fn given<const N: usize>(events: [E; N]) -> Scenario<OAuthClient> {
+        Scenario::given(events)
+    }
+
+    fn secret(digit: char) -> ClientSecretHash {
+        ClientSecretHash { secret_id: digit.to_string(), hash: hash(digit) }
+    }
+
+    fn provision(client_type: ClientType, secret: Option<ClientSecretHash>) -> C {
+        C::Provision {
+            organization_id: parsed("org_acme"),
+            installation: Some(InstallationOf { installation_id: parsed("inst_1"), app_id: parsed("app_crm") }),
+            name: parsed("CRM"),
+            client_type,
+            redirect_uris: vec![parsed("https://crm.example/auth/callback")],
+            scopes: parsed("openid email"),
+            secret,
+        }
+    }
+
+    fn provisioned(client_type: ClientType, secret: Option<ClientSecretHash>) -> E {
+        E::Provisioned {
+            organization_id: parsed("org_acme"),
+            installation: Some(InstallationOf { installation_id: parsed("inst_1"), app_id: parsed("app_crm") }),
+            name: parsed("CRM"),
+            client_type,
+            redirect_uris: vec![parsed("https://crm.example/auth/callback")],
+            scopes: parsed("openid email"),
+            secret,
+        }
+    }
+
+    fn a_web_client() -> E {
+        provisioned(ClientType::Web, Some(secret('a')))
+    }
+
+    fn rotate(digit: char, now: i64) -> C {
+        C::RotateSecret {
+            secret_id: digit.to_string(),
+            hash: hash(digit),
+            now: at(now),
+            overlap: Duration::seconds(DAY),
+        }
+    }
+
+    fn rotated(digit: char, previous_expires_at: i64) -> E {
+        E::SecretRotated {
+            secret_id: digit.to_string(),
+            hash: hash(digit),
+            previous_expires_at: at(previous_expires_at),
+        }
+    }
+
+    fn revoke(secret_id: &str) -> C {
+        let secret_id = secret_id.into();
+        C::RevokeSecret { secret_id }
+    }
+
+    fn revoked(secret_id: &str) -> E {
+        let secret_id = secret_id.into();
+        E::SecretRevoked { secret_id }
+    }
+
+    fn disabled() -> E {
+        let reason = "abuse".into();
+        E::Disabled { reason }
+    }
+
+    fn deleted() -> E {
+        let reason = "uninstalled".into();
+        E::Deleted { reason }
+    }
+
+    fn delete() -> C {
+        let reason = "uninstalled".into();
+        C::Delete { reason }
+    }
+
+    fn disable() -> C {
+        let reason = "abuse".into();
+        C::Disable { reason }
+    }
+
+    #[test]
+    fn servers_have_a_secret_and_others_have_none() {
+        for client_type in [ClientType::Web, ClientType::M2m] {
+            given([])
+                .when(provision(client_type, Some(secret('a'))))
+                .then([provisioned(client_type, Some(secret('a')))]);
+            given([]).when(provision(client_type, None)).then_refused(Refused::SecretRequired);
+        }
+        for client_type in [ClientType::Spa, ClientType::Native] {
+            given([]).when(provision(client_type, None)).then([provisioned(client_type, None)]);
+            given([]).when(provision(client_type, Some(secret('a')))).then_refused(Refused::SecretNotAllowed);
+            given([provisioned(client_type, None)]).when(rotate('b', 0)).then_refused(Refused::SecretNotAllowed);
+        }
+    }
+
+    #[test]
+    fn a_client_is_provisioned_once() {
+        given([a_web_client()])
+            .when(provision(ClientType::Web, Some(secret('b'))))
+            .then_refused(Refused::AlreadyProvisioned);
+        given([]).when(rotate('b', 0)).then_refused(Refused::NotFound);
+    }
+
+    #[test]
+    fn both_secrets_work_during_the_overlap() {
+        given([a_web_client()]).when(rotate('b', 0)).then([rotated('b', DAY)]);
+        given([a_web_client(), rotated('b', DAY)]).when(rotate('b', 9)).then_nothing();
+
+        let state: OAuthClient = after([a_web_client(), rotated('b', DAY)]);
+        let client = state.active().unwrap();
+        assert_eq!(client.secret_matches(&hash('a'), at(DAY - 1)), Some("a"));
+        assert_eq!(client.secret_matches(&hash('a'), at(DAY)), None);
+        assert_eq!(client.secret_matches(&hash('b'), at(DAY)), Some("b"));
+        assert_eq!(client.secret_matches(&hash('c'), at(0)), None);
+    }
+
+    #[test]
+    fn a_second_rotation_ends_the_oldest_secret() {
+        let state: OAuthClient = after([a_web_client(), rotated('b', DAY), rotated('c', DAY + 1)]);
+        let client = state.active().unwrap();
+        assert_eq!(client.secret_matches(&hash('a'), at(1)), None);
+        assert_eq!(client.secret_matches(&hash('b'), at(DAY)), Some("b"));
+        assert_eq!(client.secret_matches(&hash('c'), at(DAY + 1)), Some("c"));
+    }
+
+    #[test]
+    fn a_rotation_without_overlap_ends_the_earlier_secret_at_once() {
+        for overlap in [Duration::zero(), Duration::seconds(-1), Duration::MAX] {
+            let rotate = C::RotateSecret { secret_id: "b".into(), hash: hash('b'), now: at(5), overlap };
+            given([a_web_client()]).when(rotate).then([rotated('b', 5)]);
+        }
+    }
+
+    #[test]
+    fn a_rotation_does_not_prolong_a_secret_that_was_ending() {
+        let state: OAuthClient = after([a_web_client(), rotated('b', 10), revoked("b"), rotated('c', DAY)]);
+        assert_eq!(state.active().unwrap().secret_matches(&hash('a'), at(10)), None);
+    }
+
+    #[test]
+    fn a_revoked_secret_is_refused_at_once() {
+        given([a_web_client()]).when(revoke("a")).then([revoked("a")]);
+        given([a_web_client(), revoked("a")]).when(revoke("a")).then_nothing();
+        given([a_web_client(), rotated('b', DAY), rotated('c', DAY)]).when(revoke("a")).then_nothing();
+        given([a_web_client()]).when(revoke("typo")).then_refused(Refused::SecretNotFound);
+        let state: OAuthClient = after([a_web_client(), revoked("a")]);
+        assert_eq!(state.active().unwrap().secret_matches(&hash('a'), at(0)), None);
+    }
+
+    #[test]
+    fn a_disabled_client_comes_back_with_its_secrets() {
+        given([a_web_client()]).when(disable()).then([disabled()]);
+        given([a_web_client(), disabled()]).when(disable()).then_nothing();
+        given([a_web_client(), disabled()]).when(C::Enable).then([E::Enabled]);
+        given([a_web_client()]).when(C::Enable).then_nothing();
+        given([a_web_client(), disabled()]).when(rotate('b', 0)).then([rotated('b', DAY)]);
+
+        let state: OAuthClient = after([a_web_client(), disabled()]);
+        assert_eq!(state.active(), None);
+        assert!(state.client().is_some());
+        let state: OAuthClient = after([a_web_client(), disabled(), E::Enabled]);
+        assert!(state.active().unwrap().secret_matches(&hash('a'), at(0)).is_some());
+    }
+
+    #[test]
+    fn a_deleted_client_is_gone() {
+        given([a_web_client()]).when(delete()).then([deleted()]);
+        given([a_web_client(), disabled()]).when(delete()).then([deleted()]);
+        let before = || given([a_web_client(), deleted()]);
+        before().when(delete()).then_nothing();
+        for command in [C::Enable, disable(), rotate('b', 0), provision(ClientType::Spa, None)] {
+            before().when(command).then_refused(Refused::Deleted);
+        }
+        let state: OAuthClient = after([a_web_client(), deleted()]);
+        assert_eq!(state.client(), None);
+    }
+
+    #[test]
+    fn redirect_uris_are_compared_exactly() {
+        let state: OAuthClient = after([a_web_client()]);
+        let client = state.active().unwrap();
+        assert!(client.has_redirect_uri("https://crm.example/auth/callback"));
+        assert!(!client.has_redirect_uri("https://crm.example/auth/callback/"));
+        assert!(!client.has_redirect_uri("https://CRM.example/auth/callback"));
+    }
+
+    #[test]
+    fn stored_forms() {
+        let bare = E::Provisioned {
+            organization_id: parsed("org_acme"),
+            installation: None,
+            name: parsed("SPA"),
+            client_type: ClientType::Spa,
+            redirect_uris: vec![],
+            scopes: parsed("openid"),
+            secret: None,
+        };
+        stored_as::<OAuthClient>(
+            [
+                (
+                    a_web_client(),
+                    json!({
+                        "type": "provisioned",
+                        "organization_id": "org_acme",
+                        "installation": { "installation_id": "inst_1", "app_id": "app_crm" },
+                        "name": "CRM",
+                        "client_type": "web",
+                        "redirect_uris": ["https://crm.example/auth/callback"],
+                        "scopes": ["openid", "email"],
+                        "secret": { "secret_id": "a", "hash": hash_text('a') },
+                    }),
+                ),
+                (
+                    bare,
+                    json!({
+                        "type": "provisioned",
+                        "organization_id": "org_acme",
+                        "installation": null,
+                        "name": "SPA",
+                        "client_type": "spa",
+                        "redirect_uris": [],
+                        "scopes": ["openid"],
+                        "secret": null,
+                    }),
+                ),
+                (
+                    rotated('b', DAY),
+                    json!({
+                        "type": "secret_rotated",
+                        "secret_id": "b",
+                        "hash": hash_text('b'),
+                        "previous_expires_at": "2026-01-02T00:00:00Z",
+                    }),
+                ),
+                (revoked("a"), json!({ "type": "secret_revoked", "secret_id": "a" })),
+                (disabled(), json!({ "type": "disabled", "reason": "abuse" })),
+                (E::Enabled, json!({ "type": "enabled" })),
+                (deleted(), json!({ "type": "deleted", "reason": "uninstalled" })),
+            ],
+            E::TYPES,
+        );
     }
 }

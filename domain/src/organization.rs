@@ -30,7 +30,7 @@ pub enum OrganizationCommand {
     RemoveMember {
         user_id: UserId,
     },
-    /// The ids are those of the installation and of its dedicated client, should there be one (R160).
+    /// With the ids that the installation and its own client are to have (R160).
     InstallApp {
         installation_id: InstallationId,
         app_id: AppId,
@@ -45,33 +45,13 @@ pub enum OrganizationCommand {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum OrganizationEvent {
-    Created {
-        name: OrganizationName,
-    },
-    Renamed {
-        name: OrganizationName,
-    },
-    MemberAdded {
-        user_id: UserId,
-        role: Role,
-    },
-    MemberRoleChanged {
-        user_id: UserId,
-        role: Role,
-    },
-    MemberRemoved {
-        user_id: UserId,
-    },
-    AppInstalled {
-        installation_id: InstallationId,
-        app_id: AppId,
-        client_id: ClientId,
-    },
-    AppUninstalled {
-        installation_id: InstallationId,
-        app_id: AppId,
-        client_id: ClientId,
-    },
+    Created { name: OrganizationName },
+    Renamed { name: OrganizationName },
+    MemberAdded { user_id: UserId, role: Role },
+    MemberRoleChanged { user_id: UserId, role: Role },
+    MemberRemoved { user_id: UserId },
+    AppInstalled { installation_id: InstallationId, app_id: AppId, client_id: ClientId },
+    AppUninstalled { installation_id: InstallationId, app_id: AppId, client_id: ClientId },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -124,22 +104,12 @@ aggregate! {
 
 impl Organization {
     /// The events that `command` causes in this state; none means there is nothing to do.
-    pub fn decide(
-        &self,
-        command: OrganizationCommand,
-    ) -> Result<Vec<OrganizationEvent>, OrganizationError> {
-        use {
-            Organization as S, OrganizationCommand as C, OrganizationError as Refused,
-            OrganizationEvent as E,
-        };
+    pub fn decide(&self, command: OrganizationCommand) -> Result<Vec<OrganizationEvent>, OrganizationError> {
+        use {Organization as S, OrganizationCommand as C, OrganizationError as Refused, OrganizationEvent as E};
         Ok(match (self, command) {
-            (S::Unknown, C::Create { name, owner }) => vec![
-                E::Created { name },
-                E::MemberAdded {
-                    user_id: owner,
-                    role: Role::Owner,
-                },
-            ],
+            (S::Unknown, C::Create { name, owner }) => {
+                vec![E::Created { name }, E::MemberAdded { user_id: owner, role: Role::Owner }]
+            }
             (S::Unknown, _) => return Err(Refused::NotFound),
             (_, C::Create { .. }) => return Err(Refused::AlreadyExists),
 
@@ -149,14 +119,12 @@ impl Organization {
             (_, C::AddMember { user_id, role }) if self.role_of(&user_id).is_none() => {
                 vec![E::MemberAdded { user_id, role }]
             }
-            (_, C::AddMember { user_id, role } | C::ChangeRole { user_id, role }) => {
-                match self.role_of(&user_id) {
-                    None => return Err(Refused::NotAMember),
-                    Some(current) if *current == role => vec![],
-                    Some(_) if self.is_last_owner(&user_id) => return Err(Refused::LastOwner),
-                    Some(_) => vec![E::MemberRoleChanged { user_id, role }],
-                }
-            }
+            (_, C::AddMember { user_id, role } | C::ChangeRole { user_id, role }) => match self.role_of(&user_id) {
+                None => return Err(Refused::NotAMember),
+                Some(current) if *current == role => vec![],
+                Some(_) if self.is_last_owner(&user_id) => return Err(Refused::LastOwner),
+                Some(_) => vec![E::MemberRoleChanged { user_id, role }],
+            },
             (_, C::RemoveMember { user_id }) => match self.role_of(&user_id) {
                 None => return Err(Refused::NotAMember),
                 Some(_) if self.is_last_owner(&user_id) => return Err(Refused::LastOwner),
@@ -164,47 +132,27 @@ impl Organization {
             },
 
             (_, C::InstallApp { app_id, .. }) if self.installation_of(&app_id).is_some() => vec![],
-            (
-                _,
-                C::InstallApp {
-                    installation_id,
-                    app_id,
-                    client_id,
-                },
-            ) => vec![E::AppInstalled {
-                installation_id,
-                app_id,
-                client_id,
-            }],
-            (_, C::UninstallApp { installation_id }) => {
-                match self.installation(&installation_id).cloned() {
-                    None => return Err(Refused::NotInstalled),
-                    Some(installed) => vec![E::AppUninstalled {
-                        installation_id,
-                        app_id: installed.app_id,
-                        client_id: installed.client_id,
-                    }],
-                }
+            (_, C::InstallApp { installation_id, app_id, client_id }) => {
+                vec![E::AppInstalled { installation_id, app_id, client_id }]
             }
+            (_, C::UninstallApp { installation_id }) => match self.installation(&installation_id).cloned() {
+                None => return Err(Refused::NotInstalled),
+                Some(installed) => vec![E::AppUninstalled {
+                    installation_id,
+                    app_id: installed.app_id,
+                    client_id: installed.client_id,
+                }],
+            },
         })
     }
 
     pub fn apply(&mut self, event: OrganizationEvent) {
         use OrganizationEvent as E;
         if let E::Created { name } = event {
-            *self = Self::Existing {
-                name,
-                members: Arc::default(),
-                installations: Arc::default(),
-            };
+            *self = Self::Existing { name, members: Arc::default(), installations: Arc::default() };
             return;
         }
-        let Self::Existing {
-            name: current_name,
-            members,
-            installations,
-        } = self
-        else {
+        let Self::Existing { name: current_name, members, installations } = self else {
             return;
         };
         match event {
@@ -216,16 +164,8 @@ impl Organization {
             E::MemberRemoved { user_id } => {
                 Arc::make_mut(members).remove(&user_id);
             }
-            E::AppInstalled {
-                installation_id,
-                app_id,
-                client_id,
-            } => {
-                let installation = Installation {
-                    installation_id,
-                    app_id: app_id.clone(),
-                    client_id,
-                };
+            E::AppInstalled { installation_id, app_id, client_id } => {
+                let installation = Installation { installation_id, app_id: app_id.clone(), client_id };
                 Arc::make_mut(installations).insert(app_id, installation);
             }
             E::AppUninstalled { app_id, .. } => {
@@ -263,9 +203,9 @@ impl Organization {
     pub fn installation(&self, installation_id: &InstallationId) -> Option<&Installation> {
         match self {
             Self::Unknown => None,
-            Self::Existing { installations, .. } => installations
-                .values()
-                .find(|installed| installed.installation_id == *installation_id),
+            Self::Existing { installations, .. } => {
+                installations.values().find(|installed| installed.installation_id == *installation_id)
+            }
         }
     }
 
@@ -277,5 +217,195 @@ impl Organization {
                     && members.values().filter(|role| role.is_owner()).count() == 1
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{OrganizationCommand as C, OrganizationError as Refused, OrganizationEvent as E, *};
+    use crate::scenario::{Scenario, after, parsed, stored_as};
+
+    fn given<const N: usize>(events: [E; N]) -> Scenario<Organization> {
+        Scenario::given(events)
+    }
+
+    fn user(name: &str) -> UserId {
+        parsed(&format!("user_{name}"))
+    }
+
+    fn created() -> E {
+        let name = parsed("Acme");
+        E::Created { name }
+    }
+
+    fn added(name: &str, role: Role) -> E {
+        let user_id = user(name);
+        E::MemberAdded { user_id, role }
+    }
+
+    fn installed(number: u8) -> E {
+        E::AppInstalled {
+            installation_id: parsed(&format!("inst_{number}")),
+            app_id: parsed("app_crm"),
+            client_id: parsed(&format!("app_{number}")),
+        }
+    }
+
+    fn uninstalled(number: u8) -> E {
+        E::AppUninstalled {
+            installation_id: parsed(&format!("inst_{number}")),
+            app_id: parsed("app_crm"),
+            client_id: parsed(&format!("app_{number}")),
+        }
+    }
+
+    fn install(number: u8) -> C {
+        C::InstallApp {
+            installation_id: parsed(&format!("inst_{number}")),
+            app_id: parsed("app_crm"),
+            client_id: parsed(&format!("app_{number}")),
+        }
+    }
+
+    fn uninstall(number: u8) -> C {
+        let installation_id = parsed(&format!("inst_{number}"));
+        C::UninstallApp { installation_id }
+    }
+
+    fn create() -> C {
+        let (name, owner) = (parsed("Acme"), user("ada"));
+        C::Create { name, owner }
+    }
+
+    fn change_role(name: &str, role: Role) -> C {
+        let user_id = user(name);
+        C::ChangeRole { user_id, role }
+    }
+
+    fn add(name: &str, role: Role) -> C {
+        let user_id = user(name);
+        C::AddMember { user_id, role }
+    }
+
+    fn remove(name: &str) -> C {
+        let user_id = user(name);
+        C::RemoveMember { user_id }
+    }
+
+    #[test]
+    fn an_organization_begins_with_its_owner() {
+        given([]).when(create()).then([created(), added("ada", Role::Owner)]);
+        given([created()]).when(create()).then_refused(Refused::AlreadyExists);
+        given([]).when(remove("ada")).then_refused(Refused::NotFound);
+    }
+
+    #[test]
+    fn renaming_to_the_same_name_is_nothing() {
+        let name: OrganizationName = parsed("Acme");
+        given([created()]).when(C::Rename { name }).then_nothing();
+        let name: OrganizationName = parsed("Apex");
+        given([created()]).when(C::Rename { name: name.clone() }).then([E::Renamed { name }]);
+    }
+
+    #[test]
+    fn adding_a_member_again_changes_the_role_at_most() {
+        let before = || given([created(), added("ada", Role::Owner), added("bob", Role::Member)]);
+        before().when(add("eve", Role::Member)).then([added("eve", Role::Member)]);
+        before().when(add("bob", Role::Member)).then_nothing();
+        let (user_id, role) = (user("bob"), Role::Admin);
+        before().when(add("bob", Role::Admin)).then([E::MemberRoleChanged { user_id, role }]);
+    }
+
+    #[test]
+    fn a_role_is_changed_for_members_only() {
+        let before = || given([created(), added("ada", Role::Owner), added("bob", Role::Member)]);
+        let (user_id, role) = (user("bob"), Role::Owner);
+        before().when(change_role("bob", Role::Owner)).then([E::MemberRoleChanged { user_id, role }]);
+        before().when(change_role("bob", Role::Member)).then_nothing();
+        before().when(change_role("eve", Role::Admin)).then_refused(Refused::NotAMember);
+    }
+
+    #[test]
+    fn the_last_owner_stays() {
+        let before = || given([created(), added("ada", Role::Owner), added("bob", Role::Admin)]);
+        before().when(remove("ada")).then_refused(Refused::LastOwner);
+        before().when(change_role("ada", Role::Admin)).then_refused(Refused::LastOwner);
+        before().when(add("ada", Role::Member)).then_refused(Refused::LastOwner);
+        before().when(change_role("ada", Role::Owner)).then_nothing();
+    }
+
+    #[test]
+    fn one_of_two_owners_may_go() {
+        let user_id = user("ada");
+        given([created(), added("ada", Role::Owner), added("bob", Role::Owner)])
+            .when(remove("ada"))
+            .then([E::MemberRemoved { user_id }]);
+    }
+
+    #[test]
+    fn whoever_is_not_a_member_cannot_be_removed() {
+        given([created(), added("ada", Role::Owner)]).when(remove("eve")).then_refused(Refused::NotAMember);
+    }
+
+    #[test]
+    fn an_app_is_installed_once() {
+        given([created()]).when(install(1)).then([installed(1)]);
+        given([created(), installed(1)]).when(install(2)).then_nothing();
+    }
+
+    #[test]
+    fn an_installed_app_is_uninstalled_with_its_client() {
+        given([created(), installed(1)]).when(uninstall(1)).then([uninstalled(1)]);
+        given([created(), installed(1)]).when(uninstall(2)).then_refused(Refused::NotInstalled);
+        given([created(), installed(1), uninstalled(1)]).when(uninstall(1)).then_refused(Refused::NotInstalled);
+    }
+
+    #[test]
+    fn an_uninstalled_app_is_installed_anew() {
+        given([created(), installed(1), uninstalled(1)]).when(install(2)).then([installed(2)]);
+    }
+
+    #[test]
+    fn members_and_installations_are_found() {
+        let (bob, app): (UserId, AppId) = (user("bob"), parsed("app_crm"));
+        let state: Organization = after([created(), added("bob", Role::Admin), installed(1)]);
+        assert!(state.exists());
+        assert_eq!(state.role_of(&bob), Some(&Role::Admin));
+        let installation = state.installation_of(&app).unwrap();
+        assert_eq!(installation.client_id.as_str(), "app_1");
+        assert_eq!(state.installation(&parsed("inst_1")), Some(installation));
+        assert_eq!(state.installation(&parsed("inst_2")), None);
+    }
+
+    #[test]
+    fn a_state_survives_its_snapshot() {
+        let state: Organization = after([created(), added("ada", Role::Owner), installed(1)]);
+        let json = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<Organization>(&json).unwrap(), state);
+    }
+
+    #[test]
+    fn stored_forms() {
+        let role_changed = E::MemberRoleChanged { user_id: user("ada"), role: parsed("billing") };
+        let removed = E::MemberRemoved { user_id: user("ada") };
+        let renamed = E::Renamed { name: parsed("Apex") };
+        let installation = json!({ "type": "app_installed",
+            "installation_id": "inst_1", "app_id": "app_crm", "client_id": "app_1" });
+        let uninstallation = json!({ "type": "app_uninstalled",
+            "installation_id": "inst_1", "app_id": "app_crm", "client_id": "app_1" });
+        stored_as::<Organization>(
+            [
+                (created(), json!({ "type": "created", "name": "Acme" })),
+                (renamed, json!({ "type": "renamed", "name": "Apex" })),
+                (added("ada", Role::Owner), json!({ "type": "member_added", "user_id": "user_ada", "role": "owner" })),
+                (role_changed, json!({ "type": "member_role_changed", "user_id": "user_ada", "role": "billing" })),
+                (removed, json!({ "type": "member_removed", "user_id": "user_ada" })),
+                (installed(1), installation),
+                (uninstalled(1), uninstallation),
+            ],
+            E::TYPES,
+        );
     }
 }

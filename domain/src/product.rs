@@ -18,11 +18,7 @@ pub enum ProductCommand {
         features: Vec<String>,
     },
     /// What is none stays as it is.
-    Change {
-        name: Option<Title>,
-        description: Option<String>,
-        features: Option<Vec<String>>,
-    },
+    Change { name: Option<Title>, description: Option<String>, features: Option<Vec<String>> },
 }
 
 /// Stored for ever: add variants and optional fields, never rename or remove one.
@@ -86,44 +82,20 @@ impl Product {
     pub fn decide(&self, command: ProductCommand) -> Result<Vec<ProductEvent>, ProductError> {
         use {Product as S, ProductCommand as C, ProductError as Refused, ProductEvent as E};
         Ok(match (self, command) {
-            (
-                S::Unknown,
-                C::Create {
-                    organization_id,
-                    name,
-                    slug,
-                    description,
-                    features,
-                },
-            ) => vec![E::Created {
-                organization_id,
-                name,
-                slug,
-                description,
-                features,
-            }],
+            (S::Unknown, C::Create { organization_id, name, slug, description, features }) => {
+                vec![E::Created { organization_id, name, slug, description, features }]
+            }
             (S::Unknown, C::Change { .. }) => return Err(Refused::NotFound),
             (S::Existing(_), C::Create { .. }) => return Err(Refused::AlreadyExists),
 
-            (
-                S::Existing(product),
-                C::Change {
-                    name,
-                    description,
-                    features,
-                },
-            ) => {
+            (S::Existing(product), C::Change { name, description, features }) => {
                 let name = name.filter(|new| *new != product.name);
                 let description = description.filter(|new| Some(new) != product.description.as_ref());
                 let features = features.filter(|new| *new != product.features);
                 if name.is_none() && description.is_none() && features.is_none() {
                     vec![]
                 } else {
-                    vec![E::Changed {
-                        name,
-                        description,
-                        features,
-                    }]
+                    vec![E::Changed { name, description, features }]
                 }
             }
         })
@@ -132,36 +104,20 @@ impl Product {
     pub fn apply(&mut self, event: ProductEvent) {
         use {Product as S, ProductEvent as E};
         match (self, event) {
-            (
-                state,
-                E::Created {
-                    organization_id,
-                    name,
-                    slug,
-                    description,
-                    features,
-                },
-            ) => {
-                *state = S::Existing(ProductDetails {
-                    organization_id,
-                    name,
-                    slug,
-                    description,
-                    features,
-                });
+            (state, E::Created { organization_id, name, slug, description, features }) => {
+                *state = S::Existing(ProductDetails { organization_id, name, slug, description, features });
             }
             (S::Unknown, E::Changed { .. }) => {}
-            (
-                S::Existing(product),
-                E::Changed {
-                    name,
-                    description,
-                    features,
-                },
-            ) => {
-                product.name = name.unwrap_or_else(|| product.name.clone());
-                product.description = description.or_else(|| product.description.take());
-                product.features = features.unwrap_or_else(|| std::mem::take(&mut product.features));
+            (S::Existing(product), E::Changed { name, description, features }) => {
+                if let Some(name) = name {
+                    product.name = name;
+                }
+                if let Some(description) = description {
+                    product.description = Some(description);
+                }
+                if let Some(features) = features {
+                    product.features = features;
+                }
             }
         }
     }
@@ -171,5 +127,87 @@ impl Product {
             Self::Unknown => None,
             Self::Existing(product) => Some(product),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{ProductCommand as C, ProductError as Refused, ProductEvent as E, *};
+    use crate::scenario::{Scenario, after, parsed, stored_as};
+
+    fn given<const N: usize>(events: [E; N]) -> Scenario<Product> {
+        Scenario::given(events)
+    }
+
+    fn created() -> E {
+        E::Created {
+            organization_id: parsed("org_vendor"),
+            name: parsed("CRM"),
+            slug: parsed("crm"),
+            description: None,
+            features: vec!["Contacts".into()],
+        }
+    }
+
+    fn create() -> C {
+        C::Create {
+            organization_id: parsed("org_vendor"),
+            name: parsed("CRM"),
+            slug: parsed("crm"),
+            description: None,
+            features: vec!["Contacts".into()],
+        }
+    }
+
+    fn renamed() -> E {
+        E::Changed { name: Some(parsed("CRM Pro")), description: None, features: None }
+    }
+
+    #[test]
+    fn a_product_is_created_once() {
+        given([]).when(create()).then([created()]);
+        given([created()]).when(create()).then_refused(Refused::AlreadyExists);
+    }
+
+    #[test]
+    fn only_what_differs_is_changed() {
+        let change =
+            C::Change { name: Some(parsed("CRM Pro")), description: None, features: Some(vec!["Contacts".into()]) };
+        given([created()]).when(change.clone()).then([renamed()]);
+        given([created(), renamed()]).when(change.clone()).then_nothing();
+        given([]).when(change).then_refused(Refused::NotFound);
+    }
+
+    #[test]
+    fn what_was_not_changed_stays() {
+        let described = E::Changed { name: None, description: Some("Customers".into()), features: None };
+        let state: Product = after([created(), described, renamed()]);
+        let product = state.details().unwrap();
+        assert_eq!(product.name.as_str(), "CRM Pro");
+        assert_eq!(product.description.as_deref(), Some("Customers"));
+        assert_eq!(product.features, ["Contacts"]);
+    }
+
+    #[test]
+    fn stored_forms() {
+        stored_as::<Product>(
+            [
+                (
+                    created(),
+                    json!({
+                        "type": "created",
+                        "organization_id": "org_vendor",
+                        "name": "CRM",
+                        "slug": "crm",
+                        "description": null,
+                        "features": ["Contacts"],
+                    }),
+                ),
+                (renamed(), json!({ "type": "changed", "name": "CRM Pro" })),
+            ],
+            E::TYPES,
+        );
     }
 }

@@ -1,12 +1,16 @@
 //! How the tests of an aggregate read: given what happened, when somebody asks, then this follows.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::str::FromStr;
 
+use chrono::{DateTime, Duration, Utc};
 use cqrs_es::test::TestFramework;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde_json::Value;
 
 use crate::event::Event;
+use crate::values::SecretHash;
 
 /// What happened before.
 pub struct Scenario<A: Aggregate>(Vec<A::Event>);
@@ -72,4 +76,23 @@ where
     }
     let all: BTreeSet<_> = types.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(seen, all, "every event of the stream has its stored form spelled out");
+}
+
+/// A value that the test knows to be valid.
+pub fn parsed<T: FromStr<Err: Debug>>(text: &str) -> T {
+    text.parse().expect("the test's own value is valid")
+}
+
+/// So many seconds after the beginning of 2026.
+pub fn at(seconds: i64) -> DateTime<Utc> {
+    parsed::<DateTime<Utc>>("2026-01-01T00:00:00Z") + Duration::seconds(seconds)
+}
+
+/// A hash made of one hexadecimal digit.
+pub fn hash(digit: char) -> SecretHash {
+    parsed(&hash_text(digit))
+}
+
+pub fn hash_text(digit: char) -> String {
+    digit.to_string().repeat(64)
 }

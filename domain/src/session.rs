@@ -117,24 +117,9 @@ impl Session {
     pub fn decide(&self, command: SessionCommand) -> Result<Vec<SessionEvent>, SessionError> {
         use {Session as S, SessionCommand as C, SessionError as Refused, SessionEvent as E};
         Ok(match (self, command) {
-            (
-                S::Unknown,
-                C::Start {
-                    user_id,
-                    authenticated_at,
-                    expires_at,
-                    methods,
-                    secret_hash,
-                    password_epoch,
-                },
-            ) => vec![E::Started {
-                user_id,
-                authenticated_at,
-                expires_at,
-                methods,
-                secret_hash,
-                password_epoch,
-            }],
+            (S::Unknown, C::Start { user_id, authenticated_at, expires_at, methods, secret_hash, password_epoch }) => {
+                vec![E::Started { user_id, authenticated_at, expires_at, methods, secret_hash, password_epoch }]
+            }
             (S::Unknown, C::Refuse { user_id, reason }) => vec![E::Refused { user_id, reason }],
             (_, C::Start { .. } | C::Refuse { .. }) => return Err(Refused::AlreadyUsed),
 
@@ -147,22 +132,9 @@ impl Session {
     pub fn apply(&mut self, event: SessionEvent) {
         use SessionEvent as E;
         match event {
-            E::Started {
-                user_id,
-                authenticated_at,
-                expires_at,
-                methods,
-                secret_hash,
-                password_epoch,
-            } => {
-                *self = Self::Open(SignIn {
-                    user_id,
-                    authenticated_at,
-                    expires_at,
-                    methods,
-                    secret_hash,
-                    password_epoch,
-                });
+            E::Started { user_id, authenticated_at, expires_at, methods, secret_hash, password_epoch } => {
+                *self =
+                    Self::Open(SignIn { user_id, authenticated_at, expires_at, methods, secret_hash, password_epoch });
             }
             E::Refused { .. } => *self = Self::Refused,
             E::Ended { reason } => {
@@ -195,5 +167,123 @@ impl Session {
             Self::Ended { reason, .. } => Some(*reason),
             Self::Unknown | Self::Refused | Self::Open(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{SessionCommand as C, SessionError as Refused, SessionEvent as E, *};
+    use crate::scenario::{Scenario, after, at, hash, hash_text, parsed, stored_as};
+
+    fn given<const N: usize>(events: [E; N]) -> Scenario<Session> {
+        Scenario::given(events)
+    }
+
+    fn started() -> E {
+        E::Started {
+            user_id: parsed("user_ada"),
+            authenticated_at: at(0),
+            expires_at: at(3600),
+            methods: vec!["pwd".into()],
+            secret_hash: hash('a'),
+            password_epoch: 2,
+        }
+    }
+
+    fn refused() -> E {
+        let reason = SignInRefusal::WrongPassword;
+        let user_id = Some(parsed("user_ada"));
+        E::Refused { user_id, reason }
+    }
+
+    fn ended() -> E {
+        let reason = EndReason::SignedOut;
+        E::Ended { reason }
+    }
+
+    fn start() -> C {
+        C::Start {
+            user_id: parsed("user_ada"),
+            authenticated_at: at(0),
+            expires_at: at(3600),
+            methods: vec!["pwd".into()],
+            secret_hash: hash('a'),
+            password_epoch: 2,
+        }
+    }
+
+    fn refuse() -> C {
+        let reason = SignInRefusal::WrongPassword;
+        let user_id = Some(parsed("user_ada"));
+        C::Refuse { user_id, reason }
+    }
+
+    fn end(reason: EndReason) -> C {
+        C::End { reason }
+    }
+
+    #[test]
+    fn a_sign_in_starts_a_session_or_is_refused() {
+        given([]).when(start()).then([started()]);
+        given([]).when(refuse()).then([refused()]);
+    }
+
+    #[test]
+    fn a_session_id_is_used_once() {
+        for before in [started(), refused()] {
+            given([before.clone()]).when(start()).then_refused(Refused::AlreadyUsed);
+            given([before]).when(refuse()).then_refused(Refused::AlreadyUsed);
+        }
+        given([started(), ended()]).when(start()).then_refused(Refused::AlreadyUsed);
+    }
+
+    #[test]
+    fn a_session_ends_once() {
+        given([started()]).when(end(EndReason::SignedOut)).then([ended()]);
+        given([started(), ended()]).when(end(EndReason::Revoked)).then_nothing();
+    }
+
+    #[test]
+    fn what_never_started_cannot_end() {
+        given([]).when(end(EndReason::Expired)).then_refused(Refused::NotFound);
+        given([refused()]).when(end(EndReason::Expired)).then_refused(Refused::NotFound);
+    }
+
+    #[test]
+    fn an_ended_session_still_says_whose_it_was() {
+        let open: Session = after([started()]);
+        assert_eq!(open.active().unwrap().password_epoch, 2);
+        let closed: Session = after([started(), ended()]);
+        assert_eq!(closed.active(), None);
+        assert_eq!(closed.sign_in().unwrap().user_id, parsed("user_ada"));
+        assert_eq!(closed.ended(), Some(EndReason::SignedOut));
+        assert_eq!(after::<Session>([refused()]).sign_in(), None);
+    }
+
+    #[test]
+    fn stored_forms() {
+        let nobody = E::Refused { user_id: None, reason: SignInRefusal::UnknownUser };
+        stored_as::<Session>(
+            [
+                (
+                    started(),
+                    json!({
+                        "type": "started",
+                        "user_id": "user_ada",
+                        "authenticated_at": "2026-01-01T00:00:00Z",
+                        "expires_at": "2026-01-01T01:00:00Z",
+                        "methods": ["pwd"],
+                        "secret_hash": hash_text('a'),
+                        "password_epoch": 2,
+                    }),
+                ),
+                (refused(), json!({ "type": "refused", "user_id": "user_ada", "reason": "wrong_password" })),
+                (nobody, json!({ "type": "refused", "user_id": null, "reason": "unknown_user" })),
+                (ended(), json!({ "type": "ended", "reason": "signed_out" })),
+            ],
+            E::TYPES,
+        );
     }
 }

@@ -10,25 +10,11 @@ use crate::values::{Email, PasswordHash, PersonName};
 
 #[derive(Debug, Clone)]
 pub enum UserCommand {
-    Register {
-        user_id: UserId,
-        email: Email,
-        name: PersonName,
-        email_verified: bool,
-        password: Option<PasswordHash>,
-    },
-    SetPassword {
-        user_id: UserId,
-        hash: PasswordHash,
-    },
+    Register { user_id: UserId, email: Email, name: PersonName, email_verified: bool, password: Option<PasswordHash> },
+    SetPassword { user_id: UserId, hash: PasswordHash },
     VerifyEmail,
-    Rename {
-        user_id: UserId,
-        name: PersonName,
-    },
-    Suspend {
-        reason: String,
-    },
+    Rename { user_id: UserId, name: PersonName },
+    Suspend { reason: String },
     Reinstate,
 }
 
@@ -104,25 +90,13 @@ impl User {
     pub fn decide(&self, command: UserCommand) -> Result<Vec<UserEvent>, UserError> {
         use {User as S, UserCommand as C, UserError as Refused, UserEvent as E};
         Ok(match (self, command) {
-            (
-                S::Unknown,
-                C::Register {
-                    user_id,
-                    email,
-                    name,
-                    email_verified,
-                    password,
-                },
-            ) => {
+            (S::Unknown, C::Register { user_id, email, name, email_verified, password }) => {
                 let registered = E::Registered {
                     email: Personal::of(user_id.clone(), email),
                     name: Personal::of(user_id.clone(), name),
                     email_verified,
                 };
-                let password_set = password.map(|hash| E::PasswordSet {
-                    hash: Personal::of(user_id, hash),
-                    epoch: 1,
-                });
+                let password_set = password.map(|hash| E::PasswordSet { hash: Personal::of(user_id, hash), epoch: 1 });
                 [registered].into_iter().chain(password_set).collect()
             }
             (S::Unknown, _) => return Err(Refused::NotFound),
@@ -131,45 +105,30 @@ impl User {
             (S::Active(_), C::SetPassword { hash, .. }) if self.password_hash() == Some(&hash) => {
                 vec![]
             }
-            (S::Active(account), C::SetPassword { user_id, hash }) => vec![E::PasswordSet {
-                hash: Personal::of(user_id, hash),
-                epoch: account.password_epoch + 1,
-            }],
+            (S::Active(account), C::SetPassword { user_id, hash }) => {
+                vec![E::PasswordSet { hash: Personal::of(user_id, hash), epoch: account.password_epoch + 1 }]
+            }
             (S::Active(account), C::VerifyEmail) if account.email_verified => vec![],
             (S::Active(_), C::VerifyEmail) => vec![E::EmailVerified],
             (S::Active(account), C::Rename { name, .. }) if account.name.value() == Some(&name) => {
                 vec![]
             }
-            (S::Active(_), C::Rename { user_id, name }) => vec![E::Renamed {
-                name: Personal::of(user_id, name),
-            }],
+            (S::Active(_), C::Rename { user_id, name }) => vec![E::Renamed { name: Personal::of(user_id, name) }],
             (S::Active(_), C::Suspend { reason }) => vec![E::Suspended { reason }],
             (S::Active(_), C::Reinstate) => vec![],
 
             (S::Suspended { .. }, C::Suspend { .. }) => vec![],
             (S::Suspended { .. }, C::Reinstate) => vec![E::Reinstated],
             (S::Suspended { reason, .. }, _) => {
-                return Err(Refused::Suspended {
-                    reason: reason.clone(),
-                });
+                return Err(Refused::Suspended { reason: reason.clone() });
             }
         })
     }
 
     pub fn apply(&mut self, event: UserEvent) {
         use UserEvent as E;
-        if let E::Registered {
-            name,
-            email_verified,
-            ..
-        } = event
-        {
-            *self = Self::Active(Account {
-                name,
-                email_verified,
-                password: None,
-                password_epoch: 0,
-            });
+        if let E::Registered { name, email_verified, .. } = event {
+            *self = Self::Active(Account { name, email_verified, password: None, password_epoch: 0 });
             return;
         }
         let (Self::Active(account) | Self::Suspended { account, .. }) = self else {
@@ -215,5 +174,162 @@ impl User {
             Self::Unknown => None,
             Self::Active(account) | Self::Suspended { account, .. } => Some(account),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{UserCommand as C, UserError as Refused, UserEvent as E, *};
+    use crate::scenario::{Scenario, after, parsed, stored_as};
+
+    const FIRST: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$Zmlyc3Q";
+    const SECOND: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$c2Vjb25k";
+
+    fn given<const N: usize>(events: [E; N]) -> Scenario<User> {
+        Scenario::given(events)
+    }
+
+    fn ada() -> UserId {
+        parsed("user_ada")
+    }
+
+    fn registered() -> E {
+        E::Registered {
+            email: Personal::of(ada(), parsed("ada@example.com")),
+            name: Personal::of(ada(), parsed("Ada")),
+            email_verified: false,
+        }
+    }
+
+    fn password_set(hash: &str, epoch: u64) -> E {
+        let hash = Personal::of(ada(), parsed(hash));
+        E::PasswordSet { hash, epoch }
+    }
+
+    fn suspended() -> E {
+        let reason = "fraud".into();
+        E::Suspended { reason }
+    }
+
+    fn register(password: Option<PasswordHash>) -> C {
+        C::Register {
+            user_id: ada(),
+            email: parsed("ada@example.com"),
+            name: parsed("Ada"),
+            email_verified: false,
+            password,
+        }
+    }
+
+    fn set_password(hash: &str) -> C {
+        let (user_id, hash) = (ada(), parsed(hash));
+        C::SetPassword { user_id, hash }
+    }
+
+    fn rename(name: &str) -> C {
+        let (user_id, name) = (ada(), parsed(name));
+        C::Rename { user_id, name }
+    }
+
+    fn suspend() -> C {
+        let reason = "fraud".into();
+        C::Suspend { reason }
+    }
+
+    #[test]
+    fn a_user_registers_once_with_or_without_a_password() {
+        given([]).when(register(None)).then([registered()]);
+        given([]).when(register(Some(parsed(FIRST)))).then([registered(), password_set(FIRST, 1)]);
+        given([registered()]).when(register(None)).then_refused(Refused::AlreadyRegistered);
+        given([]).when(C::VerifyEmail).then_refused(Refused::NotFound);
+    }
+
+    #[test]
+    fn each_new_password_begins_an_epoch() {
+        given([registered()]).when(set_password(FIRST)).then([password_set(FIRST, 1)]);
+        let before = || given([registered(), password_set(FIRST, 1)]);
+        before().when(set_password(SECOND)).then([password_set(SECOND, 2)]);
+        before().when(set_password(FIRST)).then_nothing();
+    }
+
+    #[test]
+    fn an_email_is_verified_once() {
+        given([registered()]).when(C::VerifyEmail).then([E::EmailVerified]);
+        given([registered(), E::EmailVerified]).when(C::VerifyEmail).then_nothing();
+    }
+
+    #[test]
+    fn renaming_to_the_same_name_is_nothing() {
+        given([registered()]).when(rename("Ada")).then_nothing();
+        let name = Personal::of(ada(), parsed("Countess"));
+        given([registered()]).when(rename("Countess")).then([E::Renamed { name }]);
+    }
+
+    #[test]
+    fn a_suspended_user_can_only_be_reinstated() {
+        let reason = || "fraud".to_owned();
+        let before = || given([registered(), suspended()]);
+        for command in [C::VerifyEmail, set_password(FIRST), rename("Countess")] {
+            before().when(command).then_refused(Refused::Suspended { reason: reason() });
+        }
+        before().when(suspend()).then_nothing();
+        before().when(C::Reinstate).then([E::Reinstated]);
+    }
+
+    #[test]
+    fn an_active_user_is_suspended_and_not_reinstated() {
+        given([registered()]).when(suspend()).then([suspended()]);
+        given([registered()]).when(C::Reinstate).then_nothing();
+        given([registered(), suspended(), E::Reinstated]).when(suspend()).then([suspended()]);
+    }
+
+    #[test]
+    fn what_a_sign_in_asks_for_is_known() {
+        let state: User = after([registered(), password_set(FIRST, 1), password_set(SECOND, 2)]);
+        assert!(state.is_active());
+        assert_eq!(state.password_epoch(), 2);
+        assert_eq!(state.password_hash(), Some(&parsed(SECOND)));
+        let state: User = after([registered(), suspended()]);
+        assert!(state.exists());
+        assert!(!state.is_active());
+        assert_eq!(state.password_hash(), None);
+    }
+
+    #[test]
+    fn an_erased_user_has_no_password() {
+        let subject = ada();
+        let hash = Personal::Erased { subject };
+        let state: User = after([registered(), E::PasswordSet { hash, epoch: 1 }]);
+        assert_eq!(state.password_hash(), None);
+        assert_eq!(state.password_epoch(), 1);
+    }
+
+    #[test]
+    fn a_state_survives_its_snapshot() {
+        let state: User = after([registered(), password_set(FIRST, 1), suspended()]);
+        let json = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<User>(&json).unwrap(), state);
+    }
+
+    #[test]
+    fn stored_forms() {
+        let personal = |value| json!({ "$personal": { "subject": "user_ada", "value": value } });
+        let renamed = E::Renamed { name: Personal::of(ada(), parsed("Countess")) };
+        let registration = json!({ "type": "registered", "email": personal("ada@example.com"),
+            "name": personal("Ada"), "email_verified": false });
+        let password = json!({ "type": "password_set", "hash": personal(FIRST), "epoch": 1 });
+        stored_as::<User>(
+            [
+                (registered(), registration),
+                (password_set(FIRST, 1), password),
+                (E::EmailVerified, json!({ "type": "email_verified" })),
+                (renamed, json!({ "type": "renamed", "name": personal("Countess") })),
+                (suspended(), json!({ "type": "suspended", "reason": "fraud" })),
+                (E::Reinstated, json!({ "type": "reinstated" })),
+            ],
+            E::TYPES,
+        );
     }
 }

@@ -83,7 +83,8 @@ CREATE TABLE snapshots (
 CREATE SCHEMA cqrs;
 CREATE VIEW cqrs.events AS
 SELECT stream_type AS aggregate_type, stream_id AS aggregate_id, version AS sequence, event_type,
-       schema_version::text AS event_version, payload::json AS payload, context::json AS metadata
+       schema_version::text AS event_version, payload::json AS payload,
+       json_build_object('event_id', event_id, 'tenant', tenant, 'context', context) AS metadata
 FROM events;
 
 -- Appends a batch of commands in one round trip, each judged on its own; the ledger's row lock makes the

@@ -84,5 +84,6 @@ CREATE TABLE snapshots (
 -- The log in the table shape of cqrs-es, so that its own tools can read it.
 CREATE VIEW cqrs_events AS
 SELECT stream_type AS aggregate_type, stream_id AS aggregate_id, version AS sequence, event_type,
-       CAST(schema_version AS TEXT) AS event_version, payload, context AS metadata
+       CAST(schema_version AS TEXT) AS event_version, payload,
+       json_object('event_id', event_id, 'tenant', tenant, 'context', context) AS metadata
 FROM events;

@@ -1,0 +1,106 @@
+//! Read models: one file each, from the event to the row to the query, and the list of all of them.
+//!
+//! What may not live here: a rule, a clock, a network call. A row is a function of the log up to a position.
+
+mod app_directory;
+mod clients;
+mod connected_apps;
+mod directory;
+mod installations;
+mod subscriptions;
+mod userinfo;
+mod verify;
+
+pub use app_directory::{AppRow, app, apps_installable_by};
+pub use clients::{ClientRow, clients_of};
+pub use connected_apps::{GrantRow, grants_of};
+pub use directory::{MemberRow, Membership, OrganizationRow, UserRow, members_of, memberships_of, organization, user};
+pub use installations::{InstallationRow, installations_of};
+pub use subscriptions::{ProductRow, SubscriptionRow, products_of, subscriptions_of};
+pub use userinfo::{UserinfoRow, userinfo};
+pub use verify::{Difference, verify};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use database::{Db, Error};
+use domain::Event;
+use eventstore::follow::{ApplyError, Node, Progress, Projection, start_projection};
+use eventstore::{Recorded, Tail};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Every projection, in no particular order: none reads another's tables.
+#[must_use]
+pub fn all() -> Vec<Arc<dyn Projection>> {
+    vec![
+        Arc::new(directory::Directory),
+        Arc::new(app_directory::AppDirectory),
+        Arc::new(installations::Installations),
+        Arc::new(clients::Clients),
+        Arc::new(subscriptions::Subscriptions),
+        Arc::new(connected_apps::ConnectedApps),
+    ]
+}
+
+/// The read models of this instance; cheap to clone.
+#[derive(Clone)]
+pub struct Views {
+    /// Where their tables are.
+    pub db: Db,
+    progress: Arc<[Progress]>,
+}
+
+impl Views {
+    /// Runs every projection on this node whenever no other node does, until `stop`.
+    #[must_use]
+    pub fn start(node: &Node, tail: &Tail, stop: &CancellationToken) -> (Self, Vec<JoinHandle<()>>) {
+        let started = all().into_iter().map(|each| start_projection(each, node.clone(), tail.clone(), stop.clone()));
+        let (progress, tasks): (Vec<_>, Vec<_>) = started.unzip();
+        (Self { db: node.db.clone(), progress: progress.into() }, tasks)
+    }
+
+    /// Waits until every read model shows `position`; `false` when that took longer than `patience`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn show(&self, position: u64, patience: Duration) -> Result<bool, Error> {
+        let deadline = tokio::time::Instant::now() + patience;
+        for progress in self.progress.iter() {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            if !progress.reaches(position, left).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// How far each read model is, by name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn checkpoints(&self) -> Result<Vec<(&'static str, u64)>, Error> {
+        let mut checkpoints = Vec::with_capacity(self.progress.len());
+        for progress in self.progress.iter() {
+            checkpoints.push((progress.name(), progress.checkpoint().await?));
+        }
+        Ok(checkpoints)
+    }
+}
+
+/// What happened, in the words of the domain.
+fn decode(recorded: &Recorded) -> Result<Event, ApplyError> {
+    Event::decode(&recorded.stream_type, recorded.schema_version, recorded.payload()?.clone())
+        .map_err(|problem| ApplyError::Poison(problem.to_string()))
+}
+
+/// A list as the text of a JSON array, for columns that are only shown.
+fn json(list: &impl serde::Serialize) -> Result<String, ApplyError> {
+    serde_json::to_string(list).map_err(|problem| ApplyError::Poison(problem.to_string()))
+}
+
+/// The list in such a column.
+fn from_json(column: &str) -> Vec<String> {
+    // Only `json` writes these columns.
+    serde_json::from_str(column).unwrap_or_default()
+}

@@ -313,7 +313,7 @@ impl Server {
                     command.env_clear().envs(self.setup.variables());
                 });
             let listening = within(Duration::from_secs(60), || {
-                let line = process.stdout().lines().find_map(|line| address_in(line));
+                let line = process.stdout().lines().find_map(address_in);
                 if line.is_none() && !process.running() { Some(None) } else { line.map(Some) }
             })
             .await;

@@ -52,9 +52,9 @@ fn parse_redirect_uri(text: &str) -> Result<String, InvalidValue> {
     match url.scheme() {
         "https" if is_plain_web(text, &url) => Ok(text.to_owned()),
         "http" if is_plain_web(text, &url) && is_loopback(&url) => Ok(text.to_owned()),
-        "http" | "https" => refused(
-            "must be https:// and a host without user name, or http:// on localhost, 127.0.0.1 or [::1]",
-        ),
+        "http" | "https" => {
+            refused("must be https:// and a host without user name, or http:// on localhost, 127.0.0.1 or [::1]")
+        }
         scheme if FORBIDDEN_SCHEMES.contains(&scheme) => {
             refused("must be https, http on loopback, or a scheme of your app's own")
         }
@@ -102,9 +102,7 @@ impl TryFrom<String> for WebhookUrl {
 
     fn try_from(text: String) -> Result<Self, InvalidValue> {
         match parse_exactly(&text) {
-            Some(url) if is_plain_web(&text, &url) && url.fragment().is_none() => {
-                Ok(Self { text, url })
-            }
+            Some(url) if is_plain_web(&text, &url) && url.fragment().is_none() => Ok(Self { text, url }),
             _ => Err(InvalidValue::new(
                 "webhook_url",
                 "must be an absolute http or https URL without user name and fragment, like https://app.example/api/webhooks/optare",

@@ -42,15 +42,7 @@ text_value! {
 }
 
 /// The scopes that OpenID Connect or Optare gives a meaning to.
-const RESERVED_SLUGS: [&str; 7] = [
-    "openid",
-    "profile",
-    "email",
-    "offline_access",
-    "organization",
-    "address",
-    "phone",
-];
+const RESERVED_SLUGS: [&str; 7] = ["openid", "profile", "email", "offline_access", "organization", "address", "phone"];
 
 fn parse_email(text: &str) -> Result<String, InvalidValue> {
     let text = text.trim();
@@ -70,8 +62,7 @@ fn parse_email(text: &str) -> Result<String, InvalidValue> {
 
 /// Labels of letters, digits and hyphens with dots between them; one label is enough (`localhost`).
 fn is_domain(text: &str) -> bool {
-    text.split('.')
-        .all(|label| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-'))
+    text.split('.').all(|label| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-'))
 }
 
 fn parse_person_name(text: &str) -> Result<String, InvalidValue> {
@@ -98,29 +89,20 @@ fn one_line(field: &'static str, text: &str, longest: usize) -> Result<String, I
 
 fn parse_slug(text: &str) -> Result<String, InvalidValue> {
     if RESERVED_SLUGS.contains(&text) {
-        let reason = format!(
-            "must not be a reserved scope name ({})",
-            RESERVED_SLUGS.join(", ")
-        );
+        let reason = format!("must not be a reserved scope name ({})", RESERVED_SLUGS.join(", "));
         return Err(InvalidValue::new("slug", reason));
     }
     if is_name(text, "-") {
         return Ok(text.to_owned());
     }
-    Err(InvalidValue::new(
-        "slug",
-        "must be 2 to 63 of a-z, 0-9 and -, beginning with a letter or digit",
-    ))
+    Err(InvalidValue::new("slug", "must be 2 to 63 of a-z, 0-9 and -, beginning with a letter or digit"))
 }
 
 fn parse_app_name(text: &str) -> Result<String, InvalidValue> {
     if is_name(text, "-_") || is_private_app_name(text) {
         return Ok(text.to_owned());
     }
-    Err(InvalidValue::new(
-        "app",
-        "must be 2 to 63 of a-z, 0-9, - and _, beginning with a letter or digit",
-    ))
+    Err(InvalidValue::new("app", "must be 2 to 63 of a-z, 0-9, - and _, beginning with a letter or digit"))
 }
 
 /// `<app>_<organization id>`.
@@ -134,9 +116,7 @@ fn is_private_app_name(text: &str) -> bool {
 /// 2 to 63 lower-case letters, digits and `signs`, the first one no sign.
 fn is_name(text: &str, signs: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    (2..=63).contains(&text.len())
-        && text.starts_with(plain)
-        && text.chars().all(|c| plain(c) || signs.contains(c))
+    (2..=63).contains(&text.len()) && text.starts_with(plain) && text.chars().all(|c| plain(c) || signs.contains(c))
 }
 
 #[cfg(test)]

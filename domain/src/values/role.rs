@@ -59,8 +59,7 @@ impl FromStr for Role {
 }
 
 fn is_custom(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'))
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'))
 }
 
 impl TryFrom<String> for Role {

@@ -18,10 +18,7 @@ fn parse_scope(text: &str) -> Result<String, InvalidValue> {
     if (1..=128).contains(&text.len()) && text.bytes().all(is_token) {
         return Ok(text.to_owned());
     }
-    Err(InvalidValue::new(
-        "scope",
-        "must be 1 to 128 visible ASCII characters other than \" and \\",
-    ))
+    Err(InvalidValue::new("scope", "must be 1 to 128 visible ASCII characters other than \" and \\"))
 }
 
 /// A set of scopes that keeps the order in which they were asked for.

@@ -16,10 +16,7 @@ fn parse_secret_hash(text: &str) -> Result<String, InvalidValue> {
     if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Ok(text.to_owned());
     }
-    Err(InvalidValue::new(
-        "hash",
-        "must be a SHA-256 as 64 lower-case hexadecimal digits",
-    ))
+    Err(InvalidValue::new("hash", "must be a SHA-256 as 64 lower-case hexadecimal digits"))
 }
 
 /// A password's argon2id hash in PHC form. It can be guessed at, so it is never shown.
@@ -40,10 +37,7 @@ impl TryFrom<String> for PasswordHash {
         if text.starts_with("$argon2id$") && text.bytes().all(|b| b.is_ascii_graphic()) {
             return Ok(Self(text));
         }
-        Err(InvalidValue::new(
-            "password hash",
-            "must be a PHC string that begins with $argon2id$",
-        ))
+        Err(InvalidValue::new("password hash", "must be a PHC string that begins with $argon2id$"))
     }
 }
 
@@ -85,10 +79,7 @@ struct Unchecked {
 }
 
 impl CodeChallenge {
-    pub fn new(
-        method: CodeChallengeMethod,
-        value: impl Into<String>,
-    ) -> Result<Self, InvalidValue> {
+    pub fn new(method: CodeChallengeMethod, value: impl Into<String>) -> Result<Self, InvalidValue> {
         let value = value.into();
         let (valid, reason) = match method {
             CodeChallengeMethod::S256 => (

@@ -1,0 +1,64 @@
+//! How a request arrived: its id, from where, with what; the start of every context.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use eventstore::{Actor, Context, Origin};
+
+use crate::problem::request_id;
+
+/// A request's circumstances.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Unique to it; answered as `Request-Id`.
+    pub request_id: String,
+    /// The trace that it belongs to (W3C Trace Context §3.2), if the caller named one.
+    pub trace_id: Option<String>,
+    /// From where, with what.
+    pub origin: Origin,
+}
+
+impl Arrival {
+    fn of(parts: &Parts) -> Self {
+        let ip = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().to_string());
+        let user_agent = text(&parts.headers, header::USER_AGENT.as_str()).map(|text| text.chars().take(300).collect());
+        let trace_id = text(&parts.headers, "traceparent")
+            .and_then(|text| text.split('-').nth(1))
+            .filter(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            .map(str::to_owned);
+        Self { request_id: request_id(), trace_id, origin: Origin { ip, user_agent } }
+    }
+
+    /// The context of what `actor` does by this request, in `tenant` alone if one is given.
+    #[must_use]
+    pub fn context(&self, actor: Actor, tenant: Option<&str>) -> Context {
+        Context {
+            actor,
+            origin: Some(self.origin.clone()),
+            request_id: Some(self.request_id.clone()),
+            correlation_id: Some(self.trace_id.clone().unwrap_or_else(|| self.request_id.clone())),
+            tenant: tenant.map(str::to_owned),
+            ..Context::default()
+        }
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Arrival {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        if let Some(arrival) = parts.extensions.get::<Self>() {
+            return Ok(arrival.clone());
+        }
+        let arrival = Self::of(parts);
+        parts.extensions.insert(arrival.clone());
+        Ok(arrival)
+    }
+}

@@ -1,0 +1,250 @@
+//! Errors as RFC 9457 problem documents: a sentence for a person and a code for a program.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::{
+    ApiKeyError, AppError, GrantError, InstanceError, InvalidId, InvalidValue, OAuthClientError, OrganizationError,
+    ProductError, SessionError, SubscriptionError, UserError,
+};
+use eventstore::{ExecuteError, StoreError};
+use serde_json::json;
+use tracing::error;
+use uuid::Uuid;
+
+/// What went wrong, for the caller. Codes never change, wording may.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    code: String,
+    detail: String,
+    pointer: Option<String>,
+    retry_after: Option<u32>,
+}
+
+/// An error that a person at a browser should read; a layer of the portal turns it into a page.
+#[derive(Debug, Clone)]
+pub struct ErrorPage {
+    /// What happened, in two or three words.
+    pub heading: String,
+    /// The sentence.
+    pub text: String,
+}
+
+impl Problem {
+    /// A problem with a stable code.
+    pub fn new(status: StatusCode, code: impl Into<String>, detail: impl ToString) -> Self {
+        Self { status, code: code.into(), detail: detail.to_string(), pointer: None, retry_after: None }
+    }
+
+    /// A field that cannot be used: names it and says what it must be.
+    pub fn bad_field(field: &str, detail: impl ToString) -> Self {
+        let pointer = Some(format!("/{field}"));
+        Self { pointer, ..Self::new(StatusCode::BAD_REQUEST, format!("invalid_{field}"), detail) }
+    }
+
+    /// Something that the caller cannot mend; the cause is logged, never shown.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        error!("a request failed: {cause}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "something went wrong here; it was logged")
+    }
+
+    /// Too much at once.
+    #[must_use]
+    pub fn overloaded() -> Self {
+        let detail = "the server is busy; send the request again in a few seconds";
+        Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail) }
+    }
+
+    /// No or wrong credentials.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        let detail = "authentication is needed: send an API key as `Authorization: Bearer key_…` with its secret as `X-API-Secret`";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    /// Not for this caller.
+    pub fn forbidden(detail: impl ToString) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// Not there, or not for this caller to know.
+    #[must_use]
+    pub fn not_found(thing: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("{thing}_not_found"), format!("there is no such {}", thing.replace('_', " ")))
+    }
+
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Its status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its sentence.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let page = ErrorPage {
+            heading: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            text: self.detail.clone(),
+        };
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+        });
+        if let Some(pointer) = self.pointer {
+            body["errors"] = json!([{"pointer": pointer, "detail": self.detail}]);
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response.extensions_mut().insert(page);
+        response
+    }
+}
+
+/// A route that does not exist.
+pub(crate) async fn no_such_route() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "route_not_found", "there is no such route; see /openapi.json for those there are")
+}
+
+impl From<database::Error> for Problem {
+    fn from(error: database::Error) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Stopping => Self::overloaded(),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl<E> From<ExecuteError<E>> for Problem
+where
+    E: std::error::Error + Into<Self>,
+{
+    fn from(error: ExecuteError<E>) -> Self {
+        match error {
+            ExecuteError::Rejected(rule) => rule.into(),
+            ExecuteError::NotFound(thing) => Self::not_found(thing),
+            ExecuteError::ClaimTaken(ref claim) => {
+                let field = claim.replace(' ', "_");
+                let pointer = Some(format!("/{field}"));
+                Self { pointer, ..Self::new(StatusCode::CONFLICT, format!("{field}_taken"), error) }
+            }
+            ExecuteError::IdempotencyMismatch => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", error)
+            }
+            ExecuteError::Contended(_) => Self { retry_after: Some(1), ..Self::new(StatusCode::CONFLICT, "contended", error) },
+            ExecuteError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<InvalidValue> for Problem {
+    fn from(error: InvalidValue) -> Self {
+        Self::bad_field(error.field, error)
+    }
+}
+
+impl From<InvalidId> for Problem {
+    fn from(error: InvalidId) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", error)
+    }
+}
+
+/// One `match` per error type gives status and code.
+macro_rules! problems {
+    ($($error:ty { $($variant:pat => $status:ident $code:literal),+ $(,)? })+) => {$(
+        impl From<$error> for Problem {
+            fn from(error: $error) -> Self {
+                let (status, code) = match error {
+                    $($variant => (StatusCode::$status, $code),)+
+                };
+                Self::new(status, code, error)
+            }
+        }
+    )+};
+}
+
+problems! {
+    OrganizationError {
+        OrganizationError::NotFound => NOT_FOUND "organization_not_found",
+        OrganizationError::AlreadyExists => CONFLICT "organization_already_exists",
+        OrganizationError::LastOwner => CONFLICT "last_owner",
+        OrganizationError::NotAMember => NOT_FOUND "member_not_found",
+        OrganizationError::NotInstalled => NOT_FOUND "installation_not_found",
+    }
+    UserError {
+        UserError::NotFound => NOT_FOUND "user_not_found",
+        UserError::AlreadyRegistered => CONFLICT "user_already_registered",
+        UserError::Suspended { .. } => CONFLICT "user_suspended",
+    }
+    SessionError {
+        SessionError::NotFound => NOT_FOUND "session_not_found",
+        SessionError::AlreadyUsed => CONFLICT "session_already_used",
+    }
+    AppError {
+        AppError::NotFound => NOT_FOUND "app_not_found",
+        AppError::AlreadyDefined => CONFLICT "app_already_defined",
+    }
+    OAuthClientError {
+        OAuthClientError::NotFound => NOT_FOUND "client_not_found",
+        OAuthClientError::AlreadyProvisioned => CONFLICT "client_already_provisioned",
+        OAuthClientError::Deleted => NOT_FOUND "client_deleted",
+        OAuthClientError::SecretNotAllowed => BAD_REQUEST "secret_not_allowed",
+        OAuthClientError::SecretRequired => BAD_REQUEST "secret_required",
+        OAuthClientError::SecretNotFound => NOT_FOUND "secret_not_found",
+    }
+    ProductError {
+        ProductError::NotFound => NOT_FOUND "product_not_found",
+        ProductError::AlreadyExists => CONFLICT "product_already_exists",
+    }
+    SubscriptionError {
+        SubscriptionError::NotFound => NOT_FOUND "subscription_not_found",
+        SubscriptionError::AlreadyExists => CONFLICT "subscription_already_exists",
+        SubscriptionError::NoSeats => BAD_REQUEST "invalid_total_seats",
+        SubscriptionError::NegativePrice => BAD_REQUEST "invalid_price_per_seat",
+        SubscriptionError::Cancelled => CONFLICT "subscription_cancelled",
+    }
+    ApiKeyError {
+        ApiKeyError::NotFound => NOT_FOUND "api_key_not_found",
+        ApiKeyError::AlreadyExists => CONFLICT "api_key_already_exists",
+        ApiKeyError::Revoked => CONFLICT "api_key_revoked",
+    }
+    InstanceError {
+        InstanceError::AlreadyInitialised => CONFLICT "already_initialised",
+    }
+    GrantError {
+        _ => CONFLICT "invalid_grant",
+    }
+}
+
+/// A new request's id.
+pub(crate) fn request_id() -> String {
+    format!("req_{}", Uuid::now_v7().simple())
+}

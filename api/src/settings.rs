@@ -1,0 +1,47 @@
+//! Settings of the HTTP interface; each has one documented name in `docs/settings.md`.
+
+use chrono::Duration;
+
+/// What an operator can change.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The one origin that serves everything, without a trailing slash: also the issuer (R001, R002).
+    pub base_url: String,
+    /// Development: http and loopback receivers are allowed, and the clock can be moved.
+    pub dev: bool,
+    /// How long a browser stays signed in.
+    pub session_lifetime: Duration,
+    /// How long an authorization code can be redeemed (R041).
+    pub code_lifetime: Duration,
+    /// How long an access token is valid (R083).
+    pub access_token_lifetime: Duration,
+    /// How long a refresh token is valid; each use starts anew (R088).
+    pub refresh_token_lifetime: Duration,
+    /// For so long a rotated refresh token still works while its successor was never used (R089).
+    pub refresh_grace: Duration,
+    /// How long a read waits for a position that the caller has seen elsewhere.
+    pub read_patience: std::time::Duration,
+}
+
+impl Settings {
+    /// The defaults, for `base_url`.
+    #[must_use]
+    pub fn new(base_url: &str) -> Self {
+        Self {
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            dev: false,
+            session_lifetime: Duration::hours(12),
+            code_lifetime: Duration::minutes(5),
+            access_token_lifetime: Duration::hours(1),
+            refresh_token_lifetime: Duration::days(30),
+            refresh_grace: Duration::seconds(60),
+            read_patience: std::time::Duration::from_secs(2),
+        }
+    }
+
+    /// Whether browsers reach this server over TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.base_url.starts_with("https://")
+    }
+}

@@ -1,0 +1,93 @@
+//! Connected apps: which client may act for which user, since when, and until when.
+
+use chrono::{DateTime, Utc};
+use database::{Db, Error, Tx};
+use domain::{Event, GrantEvent, UserId};
+use eventstore::Recorded;
+use eventstore::follow::{ApplyError, Boxed, Projection};
+
+use crate::{decode, from_json, json};
+
+pub(crate) struct ConnectedApps;
+
+impl Projection for ConnectedApps {
+    fn name(&self) -> &'static str {
+        "connected_apps@1"
+    }
+
+    fn apply<'a>(&'a self, tx: &'a mut Tx, recorded: &'a Recorded) -> Boxed<'a, Result<(), ApplyError>> {
+        Box::pin(async move {
+            match decode(recorded)? {
+                Event::Grant(event) => changed(tx, recorded, event).await,
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+async fn changed(tx: &mut Tx, recorded: &Recorded, event: GrantEvent) -> Result<(), ApplyError> {
+    let grant = recorded.stream_id.as_str();
+    match event {
+        GrantEvent::Authorized { client_id, user_id, organization_id, scopes, .. } => {
+            tx.execute(
+                "INSERT INTO grants (grant_id, user_id, client_id, organization_id, scopes, granted_at)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+                (
+                    grant,
+                    user_id.as_str(),
+                    client_id.as_str(),
+                    organization_id.as_ref().map(|id| id.as_str()),
+                    json(&scopes)?,
+                    recorded.recorded_at,
+                ),
+            )
+            .await?;
+        }
+        GrantEvent::CodeRedeemed { at, .. } | GrantEvent::Refreshed { at, .. } => {
+            tx.execute("UPDATE grants SET last_used_at = $2 WHERE grant_id = $1", (grant, at)).await?;
+        }
+        GrantEvent::Revoked { reason, at } => {
+            let sql = "UPDATE grants SET revoked_at = $2, revoked_because = $3 WHERE grant_id = $1";
+            tx.execute(sql, (grant, at, reason.as_str())).await?;
+        }
+        GrantEvent::CodeReplayed { .. } | GrantEvent::RefreshReplayed { .. } => {}
+    }
+    Ok(())
+}
+
+/// What a client may do for a user.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct GrantRow {
+    /// `grant_…`
+    pub grant_id: String,
+    /// The client.
+    pub client_id: String,
+    /// In which organization.
+    pub organization_id: Option<String>,
+    scopes: String,
+    /// When.
+    pub granted_at: DateTime<Utc>,
+    /// When tokens were last issued for it.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+impl GrantRow {
+    /// What was granted.
+    #[must_use]
+    pub fn scopes(&self) -> Vec<String> {
+        from_json(&self.scopes)
+    }
+}
+
+/// A page of a user's grants that were not revoked, by id, after `after`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn grants_of(db: &Db, user: &UserId, after: &str, limit: i64) -> Result<Vec<GrantRow>, Error> {
+    db.fetch_all(
+        "SELECT grant_id, client_id, organization_id, scopes, granted_at, last_used_at FROM grants
+         WHERE user_id = $1 AND grant_id > $2 AND revoked_at IS NULL ORDER BY grant_id LIMIT $3",
+        (user.as_str(), after, limit),
+    )
+    .await
+}
