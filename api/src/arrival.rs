@@ -2,10 +2,13 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::Instant;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use eventstore::{Actor, Context, Origin};
 
 use crate::problem::request_id;
@@ -61,4 +64,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Arrival {
         parts.extensions.insert(arrival.clone());
         Ok(arrival)
     }
+}
+
+/// Gives each request its id, answers it as `Request-Id`, and logs what became of the request: never its query,
+/// which may hold codes.
+pub async fn announce(request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let arrival = Arrival::of(&parts);
+    parts.extensions.insert(arrival.clone());
+    let (method, path, began) = (parts.method.clone(), parts.uri.path().to_owned(), Instant::now());
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    let (status, millis) = (response.status().as_u16(), began.elapsed().as_millis());
+    tracing::info!(request_id = arrival.request_id, "{method} {path} → {status} in {millis} ms");
+    if let Ok(id) = HeaderValue::from_str(&arrival.request_id) {
+        response.headers_mut().insert("request-id", id);
+    }
+    response
 }

@@ -21,7 +21,7 @@ pub mod sign_in;
 
 pub use app::App;
 pub use apps::{DefineApp, define_app};
-pub use arrival::Arrival;
+pub use arrival::{Arrival, announce};
 pub use caller::Caller;
 pub use installations::{Installed, install, uninstall};
 pub use keys::SigningKeys;

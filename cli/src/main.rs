@@ -1,1 +1,83 @@
-fn main() {}
+//! The program `optare`: runs the service, sets it up, shows it, measures it.
+//!
+//! What may not live here: rules, SQL, routes. Here the parts are put together and told what to do.
+
+mod bench;
+mod demo;
+mod init;
+mod instance;
+mod projections;
+mod serve;
+mod service;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Parser)]
+#[command(name = "optare", version, about = "OpenID Provider and app marketplace on an append-only event log")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the service until it is told to stop (Ctrl-C, SIGTERM).
+    Serve(serve::ServeArgs),
+    /// Sets up a new instance: the operator's organization, its owner and the first API key.
+    Init(init::InitArgs),
+    /// Runs a service with demo data and a sample receiving app, to click through.
+    Demo(demo::DemoArgs),
+    /// Looks after the read models.
+    #[command(subcommand)]
+    Projections(projections::ProjectionsCommand),
+    /// Measures, and prints figures and ratios against a baseline in the same run.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+#[derive(Subcommand)]
+enum BenchCommand {
+    /// Durable commands per second, beside raw single-row INSERTs.
+    Append(bench::AppendArgs),
+}
+
+/// A sentence for the person at the terminal: what is wrong and how to mend it.
+#[derive(Debug)]
+struct Failure(String);
+
+impl<E: std::fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    log_to_stderr(if matches!(command, Command::Serve(_)) { "info" } else { "warn" });
+    let outcome = match command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Init(args) => init::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Projections(command) => projections::run(command).await,
+        Command::Bench(BenchCommand::Append(args)) => bench::append(args).await.map_err(Failure::from),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(sentence)) => {
+            eprintln!("optare: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `OPTARE_LOG` chooses what is logged, e.g. `debug` or `webhooks=debug`.
+fn log_to_stderr(default: &str) {
+    let filter = EnvFilter::try_from_env("OPTARE_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{default},sqlx=warn")));
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+}

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use migrations::Migration;
-use sqlx::SqlSafeStr;
+use sqlx::{Connection, PgConnection, SqlSafeStr};
 use sqlx::migrate::{Migrate, MigrateError, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -36,6 +36,9 @@ pub const VIEWS: Schema = Schema { table: "views_migrations", steps: migrations:
 /// # Errors
 /// When the address is wrong, nobody answers, or a schema is newer than this program.
 pub async fn open_postgres(url: &str, connections: u32, schemas: &[Schema]) -> Result<Db, Error> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(Error::Address("it does not start with postgres://".to_owned()));
+    }
     let options = PgConnectOptions::from_str(url).map_err(|error| Error::Address(error.to_string()))?;
     let address = format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or_default());
     // A node that hangs must not hold the ledger's lock, nor wait for it for ever.
@@ -44,12 +47,15 @@ pub async fn open_postgres(url: &str, connections: u32, schemas: &[Schema]) -> R
         ("lock_timeout", "10s"),
         ("idle_in_transaction_session_timeout", "30s"),
     ]);
+    // One connection first: a pool would keep trying, and then not say why.
+    let unreachable = |source| Error::Unreachable { address: address.clone(), source };
+    PgConnection::connect_with(&options).await.map_err(unreachable)?.close().await?;
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
         .connect_with(options)
         .await
-        .map_err(|source| Error::Unreachable { address: address.clone(), source })?;
+        .map_err(unreachable)?;
     for schema in schemas {
         let mut connection = pool.acquire().await?;
         migrate(&mut *connection, *schema, &address).await?;

@@ -30,5 +30,11 @@ pub use store::{EventStore, Loaded};
 pub use tail::Tail;
 pub use vault::Vault;
 
+/// The type name of an aggregate's streams.
+#[must_use]
+pub const fn aggregate_type<A: cqrs_es::Aggregate>() -> &'static str {
+    A::TYPE
+}
+
 /// The tenant of streams that belong to no organization.
 pub const INSTANCE_TENANT: &str = "instance";

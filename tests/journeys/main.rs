@@ -1,1 +1,7 @@
-//! What people and programs do from start to end, over HTTP, on both engines.
+//! What users do, from the first click to the last webhook, over HTTP against the real server on both engines.
+
+mod command_line;
+mod install_an_app;
+mod sign_in_through_an_app;
+mod two_nodes;
+mod webhooks_through_jetstream;

@@ -11,6 +11,7 @@ mod postgres;
 mod process;
 mod receiver;
 mod server;
+pub mod steps;
 
 use std::time::{Duration, Instant};
 

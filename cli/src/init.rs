@@ -1,0 +1,67 @@
+//! `optare init`
+
+use std::io::Read;
+
+use api::Settings;
+use api::accounts::{Initialised, NewUser, initialise};
+use clap::{Args, ValueEnum};
+use domain::{Email, OrganizationName, PersonName};
+use serde_json::json;
+
+use crate::Failure;
+use crate::instance::InstanceArgs;
+use crate::service::Service;
+
+/// Options of `optare init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    #[command(flatten)]
+    instance: InstanceArgs,
+    /// The owner's e-mail address.
+    #[arg(long)]
+    email: Email,
+    /// The owner's name.
+    #[arg(long)]
+    name: PersonName,
+    /// The name of the organization that operates this instance.
+    #[arg(long)]
+    organization: OrganizationName,
+    /// Reads the owner's password from standard input; a password on the command line would be seen by others.
+    #[arg(long, required = true)]
+    password_stdin: bool,
+    /// How to print what was made.
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// Sets up a new instance and prints its first API key, once.
+pub async fn run(args: InitArgs) -> Result<(), Failure> {
+    let mut password = String::new();
+    std::io::stdin().read_to_string(&mut password).map_err(|error| format!("the password cannot be read: {error}"))?;
+    let password = password.trim_end_matches(['\r', '\n']).to_owned();
+    let owner = NewUser { email: args.email, name: args.name, password: Some(password), email_verified: true };
+
+    let service = Service::start(args.instance.open().await?, Settings::new(""), None).await?;
+    let made = initialise(&service.app, owner, args.organization).await.map_err(|problem| problem.detail().to_owned());
+    service.stop().await;
+    let Initialised { organization_id, user_id, api_key, api_secret } = made?;
+    match args.output {
+        Output::Json => println!(
+            "{}",
+            json!({
+                "organization_id": organization_id, "user_id": user_id, "api_key": api_key, "api_secret": api_secret,
+            })
+        ),
+        Output::Text => println!(
+            "organization  {organization_id}\nuser          {user_id}\nAPI key       {api_key}\nAPI secret    {api_secret}\n\n\
+             The secret is shown this once: keep it now."
+        ),
+    }
+    Ok(())
+}

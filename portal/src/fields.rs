@@ -1,0 +1,31 @@
+//! What a browser sends in queries and forms; what cannot be read is answered with a page like every other error.
+
+use api::Problem;
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+/// The fields of an address.
+pub(crate) struct Query<T>(pub T);
+
+/// The fields of a form.
+pub(crate) struct Form<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let refused = |why: QueryRejection| Problem::new(why.status(), "invalid_query", why.body_text());
+        axum::extract::Query::from_request_parts(parts, state).await.map(|query| Self(query.0)).map_err(refused)
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let refused = |why: FormRejection| Problem::new(why.status(), "invalid_form", why.body_text());
+        axum::Form::from_request(request, state).await.map(|form| Self(form.0)).map_err(refused)
+    }
+}

@@ -1,0 +1,120 @@
+//! What every page of a signed-in person has: who it is, for which organization, and where to go from here.
+
+use api::sign_in::{SignedIn, session_of};
+use api::{App, Problem};
+use askama::Template;
+use axum::extract::FromRequestParts;
+use axum::http::Method;
+use axum::http::request::Parts;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use domain::OrganizationId;
+use projections::Membership;
+use serde::Deserialize;
+
+use crate::fields::Query;
+use crate::sign_in::ContinueTo;
+
+/// So many organizations can be switched between.
+const ORGANIZATIONS: i64 = 100;
+
+/// An entry of the menu.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    Dashboard,
+    Apps,
+    Subscriptions,
+}
+
+impl Section {
+    pub const ALL: [Self; 3] = [Self::Dashboard, Self::Apps, Self::Subscriptions];
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Dashboard => "Dashboard",
+            Self::Apps => "Apps",
+            Self::Subscriptions => "Subscriptions",
+        }
+    }
+
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Dashboard => "/portal/dashboard",
+            Self::Apps => "/portal/apps",
+            Self::Subscriptions => "/portal/subscriptions",
+        }
+    }
+
+    /// The page, for an organization.
+    pub fn link(self, organization: &str) -> String {
+        format!("{}?organization={organization}", self.path())
+    }
+}
+
+/// Somebody signed in; everybody else is sent to sign in and comes back.
+pub(crate) struct Person {
+    pub session: SignedIn,
+    /// `None` once erased.
+    pub name: Option<String>,
+    pub organizations: Vec<Membership>,
+    /// The one that the page is about; `None` for somebody without any.
+    pub organization: Option<Membership>,
+}
+
+#[derive(Deserialize)]
+struct Chosen {
+    organization: Option<String>,
+}
+
+impl Person {
+    /// The address of a page that stays with the organization.
+    pub fn link(&self, section: &Section) -> String {
+        match &self.organization {
+            Some(organization) => section.link(&organization.organization_id),
+            None => section.path().to_owned(),
+        }
+    }
+
+    /// The organization that the page is about, by its id.
+    pub fn organization_id(&self) -> Option<OrganizationId> {
+        self.organization.as_ref()?.organization_id.parse().ok()
+    }
+
+    pub fn is_at(&self, organization: &Membership) -> bool {
+        self.organization.as_ref().is_some_and(|chosen| chosen.organization_id == organization.organization_id)
+    }
+}
+
+impl FromRequestParts<App> for Person {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let refused = |problem: Problem| problem.into_response();
+        let Some(session) = session_of(app, &parts.headers).await.map_err(refused)? else {
+            // A form that was sent cannot be sent again by an address.
+            let here = parts.uri.path_and_query().filter(|_| parts.method == Method::GET);
+            return Err(Redirect::to(&ContinueTo::read(here.map(|here| here.as_str())).sign_in()).into_response());
+        };
+        let Query(Chosen { organization }) = Query::from_request_parts(parts, app).await.map_err(refused)?;
+        Self::load(app, session, organization.as_deref()).await.map_err(refused)
+    }
+}
+
+impl Person {
+    async fn load(app: &App, session: SignedIn, chosen: Option<&str>) -> Result<Self, Problem> {
+        let db = &app.views.db;
+        let user = projections::user(db, &session.user_id).await?;
+        let name = user.and_then(|user| user.name.or(user.email));
+        let organizations = projections::memberships_of(db, &session.user_id, "", ORGANIZATIONS).await?;
+        let organization = organizations
+            .iter()
+            .find(|each| Some(each.organization_id.as_str()) == chosen)
+            .or(organizations.first())
+            .cloned();
+        Ok(Self { session, name, organizations, organization })
+    }
+}
+
+/// A page as an answer.
+pub(crate) fn html(page: &impl Template) -> Result<Html<String>, Problem> {
+    page.render().map(Html).map_err(Problem::internal)
+}
