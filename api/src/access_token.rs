@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    Client, ClientId, Grant, GrantId, OAuthClient, Organization, OrganizationId, Scopes, Session, SessionId, User, UserId,
+    Client, ClientId, Grant, GrantId, OAuthClient, Organization, OrganizationId, Scopes, Session, SessionId, User,
+    UserId,
 };
 use eventstore::StoreError;
 use serde::{Deserialize, Serialize};
@@ -77,4 +78,3 @@ async fn signed_in_user(app: &App, claims: &AccessClaims) -> Result<bool, StoreE
 pub(crate) fn numeric_date(time: DateTime<Utc>) -> i64 {
     time.timestamp()
 }
-

@@ -155,8 +155,18 @@ pub(crate) fn next_cursor<T>(rows: &[T], page: i64, key: impl Fn(&T) -> &str) ->
 
 fn shown_app(receipt: &Receipt<AppAggregate>) -> Result<Value, Problem> {
     // A repeated request is answered with what was defined the first time, whatever it is now.
-    let Some(AppEvent::Defined { name, title, version, description, webhook_url, redirect_uris, launch_url, scopes, visibility, .. }) =
-        receipt.events.first()
+    let Some(AppEvent::Defined {
+        name,
+        title,
+        version,
+        description,
+        webhook_url,
+        redirect_uris,
+        launch_url,
+        scopes,
+        visibility,
+        ..
+    }) = receipt.events.first()
     else {
         return Err(Problem::internal("defining an app did not define it"));
     };

@@ -108,19 +108,25 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
         let headers = request.headers();
         let json = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         if !json.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json")) {
-            return Err(Problem::bad_field("content-type", "the body must be JSON, with Content-Type: application/json"));
+            return Err(Problem::bad_field(
+                "content-type",
+                "the body must be JSON, with Content-Type: application/json",
+            ));
         }
         let idempotency_key = match headers.get("idempotency-key").map(|key| key.to_str()) {
             None => None,
             Some(Ok(key)) if (1..=200).contains(&key.len()) => Some(key.to_owned()),
             Some(_) => {
-                return Err(Problem::bad_field("idempotency-key", "Idempotency-Key must be 1 to 200 visible ASCII characters"));
+                return Err(Problem::bad_field(
+                    "idempotency-key",
+                    "Idempotency-Key must be 1 to 200 visible ASCII characters",
+                ));
             }
         };
         let route = format!("{} {}\n", request.method(), request.uri().path());
-        let bytes = axum::body::to_bytes(request.into_body(), LARGEST_BODY)
-            .await
-            .map_err(|_| Problem::bad_field("body", format!("the body must arrive whole and have at most {LARGEST_BODY} bytes")))?;
+        let bytes = axum::body::to_bytes(request.into_body(), LARGEST_BODY).await.map_err(|_| {
+            Problem::bad_field("body", format!("the body must arrive whole and have at most {LARGEST_BODY} bytes"))
+        })?;
         let fingerprint = hex_digest(&[route.as_bytes(), &bytes].concat());
         let value = parse(&bytes)?;
         Ok(Self { value, idempotency_key, fingerprint })
@@ -128,5 +134,6 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|problem| Problem::bad_field("body", format!("the body cannot be used: {problem}")))
+    serde_json::from_slice(bytes)
+        .map_err(|problem| Problem::bad_field("body", format!("the body cannot be used: {problem}")))
 }

@@ -53,10 +53,7 @@ pub(crate) async fn create(
     let installed = install(&app, &organization, &body.value.app_id, &context, idempotency).await?;
     app.shown(installed.position).await?;
     let status = if installed.is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let headers = [
-        ("optare-position", installed.position.to_string()),
-        ("etag", format!("\"{}\"", installed.version)),
-    ];
+    let headers = [("optare-position", installed.position.to_string()), ("etag", format!("\"{}\"", installed.version))];
     let Installation { installation_id, app_id, client_id } = installed.installation;
     let answer = json!({
         "id": installation_id, "organization_id": organization, "app_id": app_id, "client_id": client_id,

@@ -43,8 +43,10 @@ impl Passwords {
             return Err(Problem::bad_field("password", detail));
         }
         let password = password.to_owned();
-        let hash: phc::PasswordHash =
-            self.in_turn(move || Argon2::default().hash_password(password.as_bytes())).await?.map_err(Problem::internal)?;
+        let hash: phc::PasswordHash = self
+            .in_turn(move || Argon2::default().hash_password(password.as_bytes()))
+            .await?
+            .map_err(Problem::internal)?;
         hash.to_string().parse().map_err(Problem::internal)
     }
 

@@ -71,7 +71,11 @@ impl Problem {
     /// Not there, or not for this caller to know.
     #[must_use]
     pub fn not_found(thing: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("{thing}_not_found"), format!("there is no such {}", thing.replace('_', " ")))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("{thing}_not_found"),
+            format!("there is no such {}", thing.replace('_', " ")),
+        )
     }
 
     /// Its code.
@@ -125,7 +129,11 @@ impl IntoResponse for Problem {
 
 /// A route that does not exist.
 pub(crate) async fn no_such_route() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "route_not_found", "there is no such route; see /openapi.json for those there are")
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "route_not_found",
+        "there is no such route; see /openapi.json for those there are",
+    )
 }
 
 impl From<database::Error> for Problem {
@@ -159,7 +167,9 @@ where
             ExecuteError::IdempotencyMismatch => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", error)
             }
-            ExecuteError::Contended(_) => Self { retry_after: Some(1), ..Self::new(StatusCode::CONFLICT, "contended", error) },
+            ExecuteError::Contended(_) => {
+                Self { retry_after: Some(1), ..Self::new(StatusCode::CONFLICT, "contended", error) }
+            }
             ExecuteError::Store(error) => error.into(),
         }
     }

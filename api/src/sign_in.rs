@@ -3,9 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use domain::{
-    Email, EndReason, Session, SessionCommand, SessionId, SignIn, SignInRefusal, User, UserId,
-};
+use domain::{Email, EndReason, Session, SessionCommand, SessionId, SignIn, SignInRefusal, User, UserId};
 use eventstore::{Actor, Context, Execution};
 use uuid::Uuid;
 

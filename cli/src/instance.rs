@@ -9,6 +9,7 @@ use domain::{
 };
 use eventstore::follow::Node;
 use eventstore::{Clock, EventStore, MasterKey};
+use tracing::warn;
 
 use crate::Failure;
 
@@ -27,7 +28,7 @@ pub struct InstanceArgs {
     /// 32 bytes in base64 that wrap every other key; without it, `master.key` in the data folder.
     #[arg(long, env = "OPTARE_MASTER_KEY", hide_env_values = true)]
     pub master_key: Option<String>,
-    /// Development: http and loopback receivers, a movable clock, a master key made on the spot.
+    /// Development: http and loopback receivers, a movable clock.
     #[arg(long)]
     pub dev: bool,
 }
@@ -59,24 +60,33 @@ impl InstanceArgs {
             }
         };
         let clock = Clock::default();
-        let store = EventStore::open(log.clone(), self.open_master_key()?, clock.clone(), &kinds()).await?;
+        let master = self.open_master_key(&log).await?;
+        let store = EventStore::open(log.clone(), master, clock.clone(), &kinds()).await?;
         let node = Node { db: views, name: uuid::Uuid::now_v7().to_string(), clock };
         Ok(Opened { store, node, log, _folder: folder })
     }
 
-    fn open_master_key(&self) -> Result<MasterKey, Failure> {
-        match &self.master_key {
-            Some(text) => Ok(MasterKey::parse(text)?),
-            None if self.database_url.is_some() && !self.dev => Err(Failure::from(
-                "with PostgreSQL the master key must be given, the same for every node: set OPTARE_MASTER_KEY \
-                 (openssl rand -base64 32 makes one)",
-            )),
-            None => {
-                std::fs::create_dir_all(&self.data)
-                    .map_err(|error| format!("the data folder {} cannot be made: {error}", self.data.display()))?;
-                Ok(MasterKey::from_file(&self.data.join("master.key"))?)
+    /// The key that was given, or the one in the data folder, which is made for an instance that is new.
+    async fn open_master_key(&self, log: &Db) -> Result<MasterKey, Failure> {
+        if let Some(text) = &self.master_key {
+            return Ok(MasterKey::parse(text)?);
+        }
+        let file = self.data.join("master.key");
+        if !file.exists() {
+            let sealed: Option<(String,)> = log.fetch_optional("SELECT kind FROM vault LIMIT 1", ()).await?;
+            if sealed.is_some() {
+                return Err(Failure(format!(
+                    "this instance has a master key, but {} is not there; give the key with OPTARE_MASTER_KEY",
+                    file.display()
+                )));
+            }
+            std::fs::create_dir_all(&self.data)
+                .map_err(|error| format!("the data folder {} cannot be made: {error}", self.data.display()))?;
+            if self.database_url.is_some() {
+                warn!("made a master key in {}: keep it safe and give it to every node", file.display());
             }
         }
+        Ok(MasterKey::from_file(&file)?)
     }
 }
 

@@ -77,7 +77,8 @@ async fn main() -> ExitCode {
 
 /// `OPTARE_LOG` chooses what is logged, e.g. `debug` or `webhooks=debug`.
 fn log_to_stderr(default: &str) {
-    let filter = EnvFilter::try_from_env("OPTARE_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{default},sqlx=warn")));
+    let filter =
+        EnvFilter::try_from_env("OPTARE_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{default},sqlx=warn")));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }

@@ -74,14 +74,13 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         Some(given) => checked_base_url(given)?,
         None if address.ip().is_loopback() => format!("http://{address}"),
         None => {
-            return Err(Failure::from("a server that others can reach needs its public address: give --base-url https://…"));
+            return Err(Failure::from(
+                "a server that others can reach needs its public address: give --base-url https://…",
+            ));
         }
     };
     let settings = Settings { dev: args.instance.dev, ..Settings::new(&base_url) };
-    let webhooks = WebhookOptions {
-        settings: args.webhooks.settings(args.instance.dev)?,
-        nats_url: args.nats_url,
-    };
+    let webhooks = WebhookOptions { settings: args.webhooks.settings(args.instance.dev)?, nats_url: args.nats_url };
     let service = Service::start(args.instance.open().await?, settings, Some(webhooks)).await?;
     println!("listening on http://{address}");
     service.serve(listener, stop).await?;

@@ -120,6 +120,8 @@ pub async fn listen(address: &str) -> Result<TcpListener, Failure> {
             std::io::ErrorKind::AddrInUse => "address already in use".to_owned(),
             _ => error.to_string(),
         };
-        Failure(format!("cannot listen on {address}: {problem}; stop the other program or give another address with --listen"))
+        Failure(format!(
+            "cannot listen on {address}: {problem}; stop the other program or give another address with --listen"
+        ))
     })
 }

@@ -28,11 +28,9 @@ impl Db {
     }
 }
 
-fn text_of<R: Row>(
-    row: &R,
-    value: impl Fn(&R, usize) -> Result<Option<String>, sqlx::Error>,
-) -> Result<String, Error> {
-    let mut columns: Vec<(&str, usize)> = row.columns().iter().map(|column| (column.name(), column.ordinal())).collect();
+fn text_of<R: Row>(row: &R, value: impl Fn(&R, usize) -> Result<Option<String>, sqlx::Error>) -> Result<String, Error> {
+    let mut columns: Vec<(&str, usize)> =
+        row.columns().iter().map(|column| (column.name(), column.ordinal())).collect();
     columns.sort_unstable();
     let mut text = String::new();
     for (name, place) in columns {

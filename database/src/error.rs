@@ -4,7 +4,9 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is not one of a supported engine.
-    #[error("DATABASE_URL is not usable: {0}; give postgres://user:password@host:5432/name, or leave it out for SQLite")]
+    #[error(
+        "DATABASE_URL is not usable: {0}; give postgres://user:password@host:5432/name, or leave it out for SQLite"
+    )]
     Address(String),
     /// The server does not answer.
     #[error("the database at {address} cannot be reached ({source}); start it or correct DATABASE_URL")]
@@ -23,7 +25,9 @@ pub enum Error {
         problem: String,
     },
     /// A file in the data folder is not a database, or damaged.
-    #[error("{file} cannot be read as a database ({source}); restore the data folder from a backup, or give another one with --data")]
+    #[error(
+        "{file} cannot be read as a database ({source}); restore the data folder from a backup, or give another one with --data"
+    )]
     Corrupt {
         /// Its path.
         file: String,
@@ -31,7 +35,9 @@ pub enum Error {
         source: sqlx::Error,
     },
     /// The schema was made by a later version of this program.
-    #[error("{place} was written by a newer version of optare (schema step {version}); run that version, or restore an older backup")]
+    #[error(
+        "{place} was written by a newer version of optare (schema step {version}); run that version, or restore an older backup"
+    )]
     Newer {
         /// File or address.
         place: String,

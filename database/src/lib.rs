@@ -151,7 +151,11 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses the statement or cannot be reached, or the row has another shape.
-    pub async fn fetch_optional<'a, T: Row>(&mut self, sql: &'static str, args: impl Args<'a>) -> Result<Option<T>, Error> {
+    pub async fn fetch_optional<'a, T: Row>(
+        &mut self,
+        sql: &'static str,
+        args: impl Args<'a>,
+    ) -> Result<Option<T>, Error> {
         Ok(match self {
             Self::Postgres(tx) => sqlx::query_as_with(sql, args.postgres()?).fetch_optional(&mut **tx).await?,
             Self::Sqlite(tx) => sqlx::query_as_with(sql, args.sqlite()?).fetch_optional(&mut **tx).await?,

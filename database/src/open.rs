@@ -6,10 +6,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use migrations::Migration;
-use sqlx::{Connection, PgConnection, SqlSafeStr};
 use sqlx::migrate::{Migrate, MigrateError, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, PgConnection, SqlSafeStr};
 
 use crate::{Db, Error};
 
@@ -40,7 +40,8 @@ pub async fn open_postgres(url: &str, connections: u32, schemas: &[Schema]) -> R
         return Err(Error::Address("it does not start with postgres://".to_owned()));
     }
     let options = PgConnectOptions::from_str(url).map_err(|error| Error::Address(error.to_string()))?;
-    let address = format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or_default());
+    let address =
+        format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or_default());
     // A node that hangs must not hold the ledger's lock, nor wait for it for ever.
     let options = options.application_name("optare").options([
         ("statement_timeout", "30s"),
@@ -85,11 +86,8 @@ pub async fn open_sqlite(file: &Path, schema: Schema) -> Result<Db, Error> {
     let mut connection = write.acquire().await?;
     migrate(&mut *connection, schema, &file.display().to_string()).await?;
     drop(connection);
-    let read = SqlitePoolOptions::new()
-        .max_connections(4)
-        .connect_with(options.read_only(true))
-        .await
-        .map_err(corrupt)?;
+    let read =
+        SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await.map_err(corrupt)?;
     Ok(Db::Sqlite { read, write })
 }
 

@@ -25,9 +25,8 @@ impl ScratchDatabase {
         let server = PgConnectOptions::from_str(url).map_err(|error| Error::Address(error.to_string()))?;
         let mut own = Url::parse(url).map_err(|error| Error::Address(error.to_string()))?;
         let mut connection = server.connect().await?;
-        let unused: String = sqlx::query_scalar("SELECT replace(gen_random_uuid()::text, '-', '')")
-            .fetch_one(&mut connection)
-            .await?;
+        let unused: String =
+            sqlx::query_scalar("SELECT replace(gen_random_uuid()::text, '-', '')").fetch_one(&mut connection).await?;
         let name = format!("{prefix}_{}", &unused[..12]);
         own.set_path(&name);
         // A name cannot be a parameter; this one is a literal and hexadecimal digits.

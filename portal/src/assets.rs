@@ -29,11 +29,8 @@ pub(crate) async fn serve(Path((version, file)): Path<(String, String)>) -> Resu
     let (_, kind, content) =
         FILES.into_iter().find(|(name, ..)| *name == file).ok_or_else(|| Problem::not_found("file"))?;
     let caching = if version == *VERSION { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let headers = [
-        (header::CONTENT_TYPE, kind),
-        (header::CACHE_CONTROL, caching),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
+    let headers =
+        [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, caching), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     Ok((headers, content).into_response())
 }
 

@@ -3,6 +3,7 @@
 use api::Problem;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
@@ -16,7 +17,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let refused = |why: QueryRejection| Problem::new(why.status(), "invalid_query", why.body_text());
+        let refused = |why: QueryRejection| unusable(why.status(), "query", &why.body_text());
         axum::extract::Query::from_request_parts(parts, state).await.map(|query| Self(query.0)).map_err(refused)
     }
 }
@@ -25,7 +26,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let refused = |why: FormRejection| Problem::new(why.status(), "invalid_form", why.body_text());
+        let refused = |why: FormRejection| unusable(why.status(), "form", &why.body_text());
         axum::Form::from_request(request, state).await.map(|form| Self(form.0)).map_err(refused)
     }
+}
+
+/// `why` begins with what the extractor was doing, which says nothing to people.
+fn unusable(status: StatusCode, what: &str, why: &str) -> Problem {
+    let cause = why.split_once(": ").map_or(why, |(_, cause)| cause);
+    Problem::new(status, format!("invalid_{what}"), format!("this {what} cannot be used: {cause}"))
 }

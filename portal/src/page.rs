@@ -118,3 +118,56 @@ impl Person {
 pub(crate) fn html(page: &impl Template) -> Result<Html<String>, Problem> {
     page.render().map(Html).map_err(Problem::internal)
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::SignIn;
+
+    use super::*;
+
+    #[derive(Template)]
+    #[template(ext = "html", source = "{% include \"portal.html\" %}{% include \"organization_switch.html\" %}")]
+    struct Around {
+        person: Person,
+        section: Section,
+    }
+
+    fn membership(id: &str, name: &str) -> Membership {
+        let (organization_id, organization_name, role) = (id.to_owned(), name.to_owned(), "member".to_owned());
+        Membership { organization_id, organization_name, role }
+    }
+
+    fn a_person_of(organizations: Vec<Membership>) -> Person {
+        let session = SignedIn {
+            user_id: "user_ada".parse().unwrap(),
+            session_id: "session_1".parse().unwrap(),
+            sign_in: SignIn {
+                user_id: "user_ada".parse().unwrap(),
+                authenticated_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+                expires_at: "2026-01-01T12:00:00Z".parse().unwrap(),
+                methods: vec![],
+                secret_hash: "0".repeat(64).parse().unwrap(),
+                password_epoch: 0,
+            },
+        };
+        let organization = organizations.last().cloned();
+        Person { session, name: Some("Ada <b>".to_owned()), organizations, organization }
+    }
+
+    #[test]
+    fn who_belongs_to_two_organizations_can_switch() {
+        let person = a_person_of(vec![membership("org_1", "Acme & Sons"), membership("org_2", "Umbrella")]);
+        let page = Around { person, section: Section::Apps }.render().unwrap();
+        assert!(page.contains(r#"<option value="org_1">Acme &#38; Sons</option>"#), "{page}");
+        assert!(page.contains(r#"<option value="org_2" selected>Umbrella</option>"#), "{page}");
+        assert!(page.contains(r#"href="/portal/apps?organization=org_2" aria-current="page">Apps</a>"#), "{page}");
+        assert!(page.contains("Ada &#60;b&#62;"), "{page}");
+    }
+
+    #[test]
+    fn who_belongs_to_one_organization_sees_its_name() {
+        let person = a_person_of(vec![membership("org_1", "Acme")]);
+        let page = Around { person, section: Section::Apps }.render().unwrap();
+        assert!(page.contains("Acme") && !page.contains("<select"), "{page}");
+    }
+}

@@ -111,7 +111,10 @@ impl ContinueTo {
 
     /// The address of the sign-in page that leads there.
     pub(crate) fn sign_in(&self) -> String {
-        format!("/sign-in?{}", form_urlencoded::Serializer::new(String::new()).append_pair("continue", &self.0).finish())
+        format!(
+            "/sign-in?{}",
+            form_urlencoded::Serializer::new(String::new()).append_pair("continue", &self.0).finish()
+        )
     }
 
     fn is_authorization(&self) -> bool {

@@ -48,7 +48,8 @@ async fn user_changed(tx: &mut Tx, recorded: &Recorded, event: UserEvent) -> Res
             tx.execute("UPDATE users SET email_verified = $2 WHERE user_id = $1", (user, true)).await?;
         }
         UserEvent::Renamed { name } => {
-            tx.execute("UPDATE users SET name = $2 WHERE user_id = $1", (user, name.value().map(AsRef::as_ref))).await?;
+            tx.execute("UPDATE users SET name = $2 WHERE user_id = $1", (user, name.value().map(AsRef::as_ref)))
+                .await?;
         }
         UserEvent::Suspended { .. } => set_status(tx, user, "suspended").await?,
         UserEvent::Reinstated => set_status(tx, user, "active").await?,

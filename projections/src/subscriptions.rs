@@ -162,12 +162,7 @@ pub struct SubscriptionRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn products_of(
-    db: &Db,
-    vendor: &OrganizationId,
-    after: &str,
-    limit: i64,
-) -> Result<Vec<ProductRow>, Error> {
+pub async fn products_of(db: &Db, vendor: &OrganizationId, after: &str, limit: i64) -> Result<Vec<ProductRow>, Error> {
     db.fetch_all(
         "SELECT product_id, slug, name, description, features, created_at FROM products
          WHERE organization_id = $1 AND product_id > $2 ORDER BY product_id LIMIT $3",

@@ -22,7 +22,7 @@ on_both_engines! {
             .run(["init", "--dev", "--data", &data, "--email", &owner.email, "--name", &owner.name,
                   "--organization", &owner.organization, "--password-stdin"])
             .await;
-        assert_eq!(said(&again), "optare: the password must have at least 8 characters and at most 1024 bytes");
+        assert_eq!(said(&again), "optare: this instance is already initialised");
     }
 
     async fn it_drains_and_ends_well_on_ctrl_c(engine: Engine) {

@@ -112,7 +112,7 @@ on_both_engines! {
             [Behaviour::status(500), Behaviour::Close, Behaviour::status(404), Behaviour::Received],
         );
         let installation = install(&server, &app).await;
-        webhook(&receiver, &app, 2).await;
+        webhook(&receiver, &app, 4).await;
         uninstall(&server, &installation).await.expect(204);
 
         let last = webhook(&receiver, &app, 5).await;
@@ -122,6 +122,29 @@ on_both_engines! {
         assert!(ids[..4].iter().all(|id| *id == ids[0]), "the install was tried until it was taken: {ids:?}");
         assert_eq!(last.json()["event"], "app.uninstalled");
         assert_eq!(requests[3].header("optare-attempt"), Some("4"));
+        the_log_tells_the_same(server).await;
+    }
+
+    async fn an_install_that_was_never_taken_is_not_sent_after_its_uninstall(engine: Engine) {
+        let receiver = Receiver::start().await;
+        let setup = support::Setup::new(engine).await.env("OPTARE_WEBHOOK_RETRY", "0.2").env("OPTARE_WEBHOOK_SWEEP", "0.1");
+        let server = setup.start().await;
+        let app = an_app(&server, &receiver, "crm").await;
+        receiver.behave(&app.webhook_path, Behaviour::status(500));
+        let first = install(&server, &app).await;
+        webhook(&receiver, &app, 1).await;
+        uninstall(&server, &first).await.expect(204);
+        let second = install(&server, &app).await;
+        receiver.behave(&app.webhook_path, Behaviour::Received);
+
+        let events = support::eventually("the second install is taken", async || {
+            let events: Vec<_> = receiver.requests_to(&app.webhook_path).iter().map(support::Request::json).collect();
+            events.last().is_some_and(|event| event["clientId"] == second["client_id"]).then_some(events)
+        })
+        .await;
+        let gone = events.iter().position(|event| event["event"] == "app.uninstalled").expect("the uninstall is sent");
+        assert!(events[gone..].iter().all(|event| event["event"] != "app.installed" || event["clientId"] != first["client_id"]));
+        assert_in_order(&receiver.requests_to(&app.webhook_path));
         the_log_tells_the_same(server).await;
     }
 

@@ -1,13 +1,13 @@
 //! Two nodes on one PostgreSQL: either serves, and when one dies the other carries on.
 
-use support::{Engine, Receiver, Server, Setup};
+use support::{Engine, Receiver, Setup};
 
 use support::steps::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_a_node_dies_the_other_carries_on() {
     let receiver = Receiver::start().await;
-    let setup = Setup::new(Engine::Postgres)
+    let setup = behind_one_address()
         .await
         .env("OPTARE_WEBHOOK_TIMEOUT", "1")
         .env("OPTARE_WEBHOOK_LEASE_MARGIN", "1")
@@ -37,7 +37,7 @@ async fn when_a_node_dies_the_other_carries_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_node_revokes_the_other_refuses_within_its_lag() {
     let receiver = Receiver::start().await;
-    let first = Server::start(Engine::Postgres).await;
+    let first = behind_one_address().await.start().await;
     let second = first.another_node().await;
     let app = an_app(&first, &receiver, "bot").await;
     let installation = install(&first, &app).await;
@@ -55,4 +55,9 @@ async fn what_one_node_revokes_the_other_refuses_within_its_lag() {
     .await;
     drop(second);
     the_log_tells_the_same(first).await;
+}
+
+/// Nodes that are one issuer, whichever of them answers.
+async fn behind_one_address() -> Setup {
+    Setup::new(Engine::Postgres).await.env("OPTARE_BASE_URL", "http://id.example")
 }

@@ -235,9 +235,9 @@ fn code_challenge(parameters: &Parameters, client: &Client) -> Result<Option<Cod
         Some("plain") | None if !public => CodeChallengeMethod::Plain,
         _ => return Err(("invalid_request", "code_challenge_method must be S256")),
     };
-    CodeChallenge::new(method, value)
-        .map(Some)
-        .map_err(|_| ("invalid_request", "code_challenge must be 43 characters of base64url for S256, 43 to 128 for plain"))
+    CodeChallenge::new(method, value).map(Some).map_err(|_| {
+        ("invalid_request", "code_challenge must be 43 characters of base64url for S256, 43 to 128 for plain")
+    })
 }
 
 /// Back to the client, with its state as it was and who answers (RFC 9207).

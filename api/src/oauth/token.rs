@@ -99,10 +99,10 @@ impl TokenRequest<'_> {
         let code = self.parameters.required("code")?;
         let redirect_uri = self.parameters.required("redirect_uri")?.to_owned();
         let grant_id = stream_of("auth_", code).ok_or_else(|| refused(GrantError::InvalidCode))?;
-        let verifier = self.parameters.get("code_verifier").map(|plain| Verifier {
-            plain: plain.to_owned(),
-            s256: base64_digest(plain.as_bytes()),
-        });
+        let verifier = self
+            .parameters
+            .get("code_verifier")
+            .map(|plain| Verifier { plain: plain.to_owned(), s256: base64_digest(plain.as_bytes()) });
         let issue = self.issue(grant_id);
         let command = GrantCommand::RedeemCode {
             code_hash: hash_of(code),
@@ -149,9 +149,10 @@ impl TokenRequest<'_> {
             ExecuteError::Store(error) => error.into(),
             other => OAuthError::invalid_grant(other.to_string()),
         })?;
-        let issued = receipt.events.iter().any(|event| {
-            matches!(event, GrantEvent::CodeRedeemed { .. } | GrantEvent::Refreshed { .. })
-        });
+        let issued = receipt
+            .events
+            .iter()
+            .any(|event| matches!(event, GrantEvent::CodeRedeemed { .. } | GrantEvent::Refreshed { .. }));
         match receipt.state.authorization() {
             Some(authorization) if issued => self.answer(&issue, authorization),
             // A replay: the events say that the whole family was revoked.

@@ -32,7 +32,8 @@ pub(crate) async fn show(State(app): State<App>, headers: HeaderMap) -> Result<R
     }
     // Who was removed from the organization loses it at the next call (R272). Both spellings, always equal (C1).
     if let (Some(id), Some(role)) = (organization, row.role) {
-        let in_context = ["organization", "organization:read", "profile"].iter().any(|scope| live.scopes.contains(*scope));
+        let in_context =
+            ["organization", "organization:read", "profile"].iter().any(|scope| live.scopes.contains(*scope));
         if in_context {
             claims["organization_id"] = id.as_str().into();
             claims["organizationId"] = id.as_str().into();

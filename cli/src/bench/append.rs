@@ -9,9 +9,7 @@ use std::time::Duration;
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use database::{Connection, Db, LOG_POSTGRES, LOG_SQLITE, Schema, ScratchDatabase, open_postgres, open_sqlite};
-use eventstore::{
-    Append, Clock, Context, EventStore, Execution, MasterKey, NewEvent, Origin, StreamAppend, StreamId,
-};
+use eventstore::{Append, Clock, Context, EventStore, Execution, MasterKey, NewEvent, Origin, StreamAppend, StreamId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -88,7 +88,8 @@ async fn webhook(
     let organization = text("organizationId");
     match body["event"].as_str() {
         Some("app.installed") => {
-            let sql = "INSERT INTO oauth_credentials (app, organization_id, client_id, client_secret) VALUES ($1, $2, $3, $4)
+            let sql =
+                "INSERT INTO oauth_credentials (app, organization_id, client_id, client_secret) VALUES ($1, $2, $3, $4)
                        ON CONFLICT (app, organization_id) DO UPDATE
                        SET client_id = excluded.client_id, client_secret = excluded.client_secret";
             app.db.execute(sql, (name.as_str(), &organization, text("clientId"), text("clientSecret"))).await?;

@@ -66,7 +66,12 @@ pub async fn seed(app: &App, app_url: &str) -> Result<(), Failure> {
     app.shown(app.store.tail().head()).await.map_err(sentence)
 }
 
-async fn subscribe(app: &App, vendor: &OrganizationId, acme: &OrganizationId, context: &Context) -> Result<(), Failure> {
+async fn subscribe(
+    app: &App,
+    vendor: &OrganizationId,
+    acme: &OrganizationId,
+    context: &Context,
+) -> Result<(), Failure> {
     let features = vec!["Unlimited posts".to_owned(), "All platforms".to_owned()];
     let (name, slug) = ("Otomate Social - Pro".parse()?, "otomate-social-pro".parse()?);
     let product_id = create_product(app, vendor, name, slug, features, context).await.map_err(sentence)?;
