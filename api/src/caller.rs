@@ -133,7 +133,19 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     }
 }
 
+/// The body, or a problem that points at the member that is wrong.
 fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
-    serde_json::from_slice(bytes)
-        .map_err(|problem| Problem::bad_field("body", format!("the body cannot be used: {problem}")))
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|problem| {
+        let path = problem.path().to_string();
+        let field = if path == "." { "body" } else { path.as_str() };
+        // Where in the text it stands says less than the name.
+        let sentence = problem.inner().to_string();
+        let sentence = sentence.split(" at line ").next().unwrap_or_default();
+        let names_it = sentence.starts_with(field);
+        let sentence = if names_it { sentence.to_owned() } else { format!("{field} cannot be used: {sentence}") };
+        Problem::bad_field(field, sentence)
+    })?;
+    json.end().map_err(|problem| Problem::bad_field("body", format!("the body must be one JSON object: {problem}")))?;
+    Ok(value)
 }

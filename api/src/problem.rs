@@ -39,8 +39,11 @@ impl Problem {
 
     /// A field that cannot be used: names it and says what it must be.
     pub fn bad_field(field: &str, detail: impl ToString) -> Self {
-        let pointer = Some(format!("/{field}"));
-        Self { pointer, ..Self::new(StatusCode::BAD_REQUEST, format!("invalid_{field}"), detail) }
+        // `redirect_uris[0]` is `/redirect_uris/0` as a JSON pointer (RFC 6901), and no part of a stable code.
+        let pointer = field.replace(['.', '['], "/").replace(']', "");
+        let name: String = field.chars().take_while(|char| !matches!(char, '.' | '[')).collect();
+        let code = format!("invalid_{}", name.replace('-', "_"));
+        Self { pointer: Some(format!("/{pointer}")), ..Self::new(StatusCode::BAD_REQUEST, code, detail) }
     }
 
     /// Something that the caller cannot mend; the cause is logged, never shown.

@@ -179,7 +179,8 @@ impl EventStore {
         A: Aggregate + 'static,
     {
         let count = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
-        let page = self.tail().page(first - 1, count).await?;
+        // From the log itself: another node may have committed it a moment ago.
+        let page = self.tail().read(first - 1, count).await?;
         let Some(stream_id) = page.first().map(|event| event.stream_id.clone()) else {
             return Err(StoreError::Hole { position: first }.into());
         };

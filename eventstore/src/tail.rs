@@ -123,7 +123,7 @@ impl Tail {
         Some(recent.iter().skip(skip).take(limit).cloned().collect())
     }
 
-    async fn read(&self, position: u64, limit: usize) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    pub(crate) async fn read(&self, position: u64, limit: usize) -> Result<Vec<Arc<Recorded>>, StoreError> {
         let rows: Vec<EventRow> = self
             .0
             .db

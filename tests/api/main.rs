@@ -1,1 +1,4 @@
-//! Endpoints over HTTP: what they answer, and what they refuse.
+//! The HTTP interface as programs meet it: what it announces, what it refuses, and in which words.
+
+mod management;
+mod metadata;

@@ -9,6 +9,7 @@ mod node;
 mod oracle;
 mod postgres;
 mod process;
+mod program;
 mod receiver;
 mod server;
 pub mod steps;
@@ -21,7 +22,8 @@ pub use nats::Nats;
 pub use node::Node;
 pub use oracle::Oracle;
 pub use postgres::Postgres;
-pub use process::Signal;
+pub use process::{Signal, free_port};
+pub use program::Program;
 pub use receiver::{Behaviour, Receiver, Request};
 pub use server::{Initialised, Owner, Server, Setup, optare};
 

@@ -177,7 +177,7 @@ fn spawn(command: Command) -> io::Result<Child> {
 }
 
 /// A port that was free a moment ago: who uses it must be ready to ask again.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback interface has a free port");
     listener.local_addr().expect("a bound listener has an address").port()
 }

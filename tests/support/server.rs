@@ -196,8 +196,7 @@ impl Setup {
     }
 
     fn variables(&self) -> impl Iterator<Item = (String, String)> {
-        let passed_on = PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
-        passed_on.chain(self.environment.iter().cloned())
+        passed_on().chain(self.environment.iter().cloned())
     }
 }
 
@@ -342,6 +341,10 @@ impl Server {
     }
 }
 
+pub(crate) fn passed_on() -> impl Iterator<Item = (String, String)> {
+    PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+}
+
 /// The binary under test.
 pub fn optare() -> PathBuf {
     let path = std::env::var_os("OPTARE_BIN").map_or_else(|| folders::binaries().join("optare"), PathBuf::from);
@@ -353,7 +356,7 @@ fn address_in(line: &str) -> Option<SocketAddr> {
     line.split_once("listening on http://")?.1.trim().parse().ok()
 }
 
-fn in_use(log: &str) -> bool {
+pub(crate) fn in_use(log: &str) -> bool {
     log.to_lowercase().contains("address already in use") || log.to_lowercase().contains("address in use")
 }
 

@@ -133,6 +133,7 @@ impl JetStream {
     }
 
     fn complain(&self, problem: &str) {
+        eprintln!("DEBUG complain {problem}");
         if !self.complained.swap(true, Ordering::Relaxed) {
             warn!("NATS cannot be used ({problem}); webhooks are delivered without it, up to a second later");
         }
@@ -147,7 +148,7 @@ impl JetStream {
         };
         tokio::spawn(async move {
             if let Err(problem) = self.publish(&app_id, &due).await {
-                debug!("a hint was not published: {problem}");
+                eprintln!("DEBUG a hint was not published: {problem}");
                 self.missing.notify_one();
                 let _ = signals.send(Signal::Due(app_id, None));
             }
@@ -199,7 +200,8 @@ impl JetStream {
                 Ok(message) if message.status.is_none() => self.pass_on(message, permit, db, signals).await,
                 // 404 and 408: there is nothing.
                 Ok(message) if message.status.is_some_and(|status| matches!(status.as_u16(), 404 | 408)) => {}
-                Ok(_) | Err(_) => {
+                other => {
+                    eprintln!("DEBUG pull {other:?}");
                     self.missing.notify_one();
                     tokio::time::sleep(PAUSE).await;
                 }

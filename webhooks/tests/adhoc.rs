@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use support::{Instance, Receiver, settings, Answer};
 
 fn nats(store: &str) -> std::process::Child {
-    std::process::Command::new("nats-server").args(["-a","127.0.0.1","-p","14399","-js","-sd",store]).stderr(std::process::Stdio::null()).spawn().unwrap()
+    std::process::Command::new("nats-server").args(["-a","127.0.0.1","-p","14399","-js","-sd",store]).stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,7 +102,7 @@ fn parse_app_name(text: &str) -> Result<String, InvalidValue> {
     if is_name(text, "-_") || is_private_app_name(text) {
         return Ok(text.to_owned());
     }
-    Err(InvalidValue::new("app", "must be 2 to 63 of a-z, 0-9, - and _, beginning with a letter or digit"))
+    Err(InvalidValue::new("name", "must be 2 to 63 of a-z, 0-9, - and _, beginning with a letter or digit"))
 }
 
 /// `<app>_<organization id>`.
