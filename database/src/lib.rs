@@ -103,6 +103,23 @@ impl Db {
         })
     }
 
+    /// Whether [`Self::close`] was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Self::Postgres(pool) => pool.is_closed(),
+            Self::Sqlite { write, .. } => write.is_closed(),
+        }
+    }
+
+    /// Waits until [`Self::close`] is called, for those who hold a connection.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        match self {
+            Self::Postgres(pool) => pool.close_event(),
+            Self::Sqlite { write, .. } => write.close_event(),
+        }
+    }
+
     /// Closes all connections, after the statements that run.
     pub async fn close(&self) {
         match self {

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use migrations::Migration;
 use sqlx::migrate::{Migrate, MigrateError, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, PgConnection, SqlSafeStr};
 
 use crate::{Db, Error};
+
+/// A connection that rested so long may have been cut off.
+const RESTED: Duration = Duration::from_secs(1);
 
 /// A schema: its steps, and the table that remembers which of them were taken.
 #[derive(Debug, Clone, Copy)]
@@ -50,10 +53,26 @@ pub async fn open_postgres(url: &str, connections: u32, schemas: &[Schema]) -> R
     ]);
     // One connection first: a pool would keep trying, and then not say why.
     let unreachable = |source| Error::Unreachable { address: address.clone(), source };
-    PgConnection::connect_with(&options).await.map_err(unreachable)?.close().await?;
+    let options = match without_tls(&options).await {
+        Some(options) => options,
+        None => {
+            PgConnection::connect_with(&options).await.map_err(unreachable)?.close().await?;
+            options
+        }
+    };
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
+        // Asking the server before each statement whether it is there would double the round trips.
+        .test_before_acquire(false)
+        .before_acquire(|connection, known| {
+            Box::pin(async move {
+                if known.idle_for > RESTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(options)
         .await
         .map_err(unreachable)?;
@@ -62,6 +81,19 @@ pub async fn open_postgres(url: &str, connections: u32, schemas: &[Schema]) -> R
         migrate(&mut *connection, *schema, &address).await?;
     }
     Ok(Db::Postgres(pool))
+}
+
+/// The same without TLS, if that was not asked for and the server is on this machine and allows it: between two
+/// processes of one machine it protects nothing. (sqlx 0.9.0 leaves Nagle's algorithm on, which makes messages of
+/// more than one TLS record wait 40 ms for the server: launchbadge/sqlx#4335.)
+async fn without_tls(options: &PgConnectOptions) -> Option<PgConnectOptions> {
+    let here = ["localhost", "127.0.0.1", "::1", "[::1]"].contains(&options.get_host());
+    if !here || !matches!(options.get_ssl_mode(), PgSslMode::Prefer) {
+        return None;
+    }
+    let options = options.clone().ssl_mode(PgSslMode::Disable);
+    PgConnection::connect_with(&options).await.ok()?.close().await.ok()?;
+    Some(options)
 }
 
 /// Opens a SQLite file (made if absent) and brings its schema up to date.
@@ -78,6 +110,7 @@ pub async fn open_sqlite(file: &Path, schema: Schema) -> Result<Db, Error> {
         .statement_cache_capacity(200);
     let write = SqlitePoolOptions::new()
         .max_connections(1)
+        .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(options.clone().create_if_missing(true))
@@ -86,8 +119,12 @@ pub async fn open_sqlite(file: &Path, schema: Schema) -> Result<Db, Error> {
     let mut connection = write.acquire().await?;
     migrate(&mut *connection, schema, &file.display().to_string()).await?;
     drop(connection);
-    let read =
-        SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await.map_err(corrupt)?;
+    let read = SqlitePoolOptions::new()
+        .max_connections(4)
+        .test_before_acquire(false)
+        .connect_with(options.read_only(true))
+        .await
+        .map_err(corrupt)?;
     Ok(Db::Sqlite { read, write })
 }
 

@@ -4,11 +4,14 @@ use std::collections::{HashSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 use database::{Db, Error};
+use sqlx::SqlitePool;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use crate::personal::NewKey;
 use crate::record::{Context, StreamId};
+use crate::tail::EventRow;
 use crate::{Clock, StoreError, postgres, sqlite};
 
 /// A batch is cut here, so that one commit stays short.
@@ -178,8 +181,8 @@ pub(crate) struct Appender {
 }
 
 impl Appender {
-    /// Starts the appender; `committed` is called with the last position after each durable batch.
-    pub(crate) fn start(db: Db, clock: Clock, committed: impl Fn(u64) + Send + Sync + 'static) -> Self {
+    /// Starts the appender; `committed` is called with what each durable batch stored, in order.
+    pub(crate) fn start(db: Db, clock: Clock, committed: impl Fn(Vec<EventRow>) + Send + Sync + 'static) -> Self {
         let (queue, waiting) = mpsc::channel(4_096);
         tokio::spawn(run(db, clock, waiting, committed));
         Self { queue }
@@ -192,20 +195,28 @@ impl Appender {
     }
 }
 
-async fn run(db: Db, clock: Clock, mut queue: mpsc::Receiver<Queued>, committed: impl Fn(u64) + Send + Sync) {
+async fn run(db: Db, clock: Clock, mut queue: mpsc::Receiver<Queued>, committed: impl Fn(Vec<EventRow>) + Send + Sync) {
+    let closed = db.closed();
+    tokio::pin!(closed);
+    let mut writer = match &db {
+        Db::Postgres(pool) => Writer::Postgres(postgres::Writer::new(pool.clone())),
+        Db::Sqlite { write, .. } => Writer::Sqlite(write.clone()),
+    };
     let mut waiting = VecDeque::new();
     loop {
         if waiting.is_empty() {
-            match queue.recv().await {
-                Some(queued) => waiting.push_back(queued),
-                None => return,
-            }
+            let next = tokio::select! {
+                next = queue.recv() => next,
+                () = &mut closed => None,
+            };
+            let Some(queued) = next else { return };
+            waiting.push_back(queued);
         }
         while let Ok(queued) = queue.try_recv() {
             waiting.push_back(queued);
         }
         let (batch, replies) = take_independent(&mut waiting);
-        answer(&db, clock.now(), batch, replies, &committed).await;
+        answer(&mut writer, clock.now(), batch, replies, &committed).await;
     }
 }
 
@@ -228,16 +239,36 @@ fn take_independent(waiting: &mut VecDeque<Queued>) -> (Vec<Prepared>, Vec<Reply
     (batch, replies)
 }
 
-async fn answer(db: &Db, now: DateTime<Utc>, batch: Vec<Prepared>, replies: Vec<Reply>, committed: &(impl Fn(u64) + Sync)) {
-    match write(db, now, &batch).await {
-        Ok(outcomes) => deliver(replies, outcomes, committed),
-        // One command that the database refuses must not fail its neighbours. Only a refusal is certain to
-        // have stored nothing; a lost connection is not, and writing again could store twice.
-        Err(Error::Statement(sqlx::Error::Database(problem))) if batch.len() > 1 => {
+enum Writer {
+    Postgres(postgres::Writer),
+    Sqlite(SqlitePool),
+}
+
+impl Writer {
+    async fn append(&mut self, now: DateTime<Utc>, batch: &[Prepared]) -> Result<Vec<Outcome>, Error> {
+        match self {
+            Self::Postgres(writer) => writer.append(now, batch).await,
+            Self::Sqlite(pool) => sqlite::append(pool, now, batch).await,
+        }
+    }
+}
+
+async fn answer(
+    writer: &mut Writer,
+    now: DateTime<Utc>,
+    batch: Vec<Prepared>,
+    replies: Vec<Reply>,
+    committed: &(impl Fn(Vec<EventRow>) + Sync),
+) {
+    match writer.append(now, &batch).await {
+        Ok(outcomes) => deliver(now, batch, replies, outcomes, committed),
+        // One command that the database refuses must not fail its neighbours.
+        Err(problem) if batch.len() > 1 && stored_nothing(&problem) => {
             error!("a batch of {} was refused and is written one by one: {problem}", batch.len());
             for (command, reply) in batch.into_iter().zip(replies) {
-                match write(db, now, std::slice::from_ref(&command)).await {
-                    Ok(outcomes) => deliver(vec![reply], outcomes, committed),
+                let one = vec![command];
+                match writer.append(now, &one).await {
+                    Ok(outcomes) => deliver(now, one, vec![reply], outcomes, committed),
                     Err(problem) => fail(reply, problem),
                 }
             }
@@ -254,13 +285,26 @@ async fn answer(db: &Db, now: DateTime<Utc>, batch: Vec<Prepared>, replies: Vec<
     }
 }
 
-fn deliver(replies: Vec<Reply>, outcomes: Vec<Outcome>, committed: &(impl Fn(u64) + Sync)) {
-    let last = outcomes.iter().filter_map(|outcome| match outcome {
-        Outcome::Committed { last, .. } => Some(*last),
-        _ => None,
-    });
-    if let Some(last) = last.max() {
-        committed(last);
+/// Whether the database has certainly undone the batch: it refused a statement and lives on. After anything else
+/// (a lost connection, a server that was told to stop while it committed) writing again could store twice.
+fn stored_nothing(problem: &Error) -> bool {
+    let Error::Statement(sqlx::Error::Database(problem)) = problem else { return false };
+    match problem.try_downcast_ref::<PgDatabaseError>() {
+        Some(problem) => problem.severity() == PgSeverity::Error,
+        None => true,
+    }
+}
+
+fn deliver(
+    now: DateTime<Utc>,
+    batch: Vec<Prepared>,
+    replies: Vec<Reply>,
+    outcomes: Vec<Outcome>,
+    committed: &(impl Fn(Vec<EventRow>) + Sync),
+) {
+    let rows: Vec<EventRow> = batch.into_iter().zip(&outcomes).flat_map(|(one, outcome)| rows(now, one, outcome)).collect();
+    if !rows.is_empty() {
+        committed(rows);
     }
     for (reply, outcome) in replies.into_iter().zip(outcomes) {
         // Whoever asked may be gone; the commit stands.
@@ -268,15 +312,32 @@ fn deliver(replies: Vec<Reply>, outcomes: Vec<Outcome>, committed: &(impl Fn(u64
     }
 }
 
-fn fail(reply: Reply, problem: Error) {
-    let _ = reply.send(Err(problem.into()));
+/// The rows of a command, as they were stored.
+fn rows(now: DateTime<Utc>, command: Prepared, outcome: &Outcome) -> Vec<EventRow> {
+    let Outcome::Committed { first, .. } = outcome else { return Vec::new() };
+    let mut rows = Vec::new();
+    for part in command.streams {
+        for (version, event) in (part.expected_version + 1..).zip(part.events) {
+            rows.push(EventRow {
+                position: (first + rows.len() as u64).cast_signed(),
+                tenant: part.tenant.clone(),
+                stream_type: part.stream.kind.to_owned(),
+                stream_id: part.stream.id.clone(),
+                version: version.cast_signed(),
+                event_id: event.event_id,
+                event_type: event.event_type,
+                schema_version: i64::from(event.schema_version),
+                payload: event.payload,
+                context: command.context.clone(),
+                recorded_at: now,
+            });
+        }
+    }
+    rows
 }
 
-async fn write(db: &Db, now: DateTime<Utc>, batch: &[Prepared]) -> Result<Vec<Outcome>, Error> {
-    match db {
-        Db::Postgres(pool) => postgres::append(pool, now, batch).await,
-        Db::Sqlite { write, .. } => sqlite::append(write, now, batch).await,
-    }
+fn fail(reply: Reply, problem: Error) {
+    let _ = reply.send(Err(problem.into()));
 }
 
 /// Gives the commands that did not lose their positions: dense, in the order of the batch, from `base` + 1.

@@ -1,10 +1,56 @@
 //! Appending on PostgreSQL: one call of `append_events`, which takes the ledger's lock and judges each command.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 use database::Error;
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection, PgConnection, PgPool, Postgres};
 
 use crate::appender::{Outcome, Prepared, place};
+
+/// A connection that rested so long may have been cut off.
+const RESTED: Duration = Duration::from_secs(1);
+/// A server that is gone without a word must not hold all commands for ever; longer than `statement_timeout`.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// The connection that this node appends on. It stays out of the pool: giving it back and taking it again would
+/// ask the server twice whether it is there, for each batch.
+pub(crate) struct Writer {
+    pool: PgPool,
+    connection: Option<(PoolConnection<Postgres>, Instant)>,
+}
+
+impl Writer {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self { pool, connection: None }
+    }
+
+    /// Appends a batch in one round trip; the answer is durable.
+    pub(crate) async fn append(&mut self, now: DateTime<Utc>, batch: &[Prepared]) -> Result<Vec<Outcome>, Error> {
+        let mut connection = self.connection().await?;
+        let result = tokio::time::timeout(PATIENCE, append(&mut connection, now, batch)).await;
+        let result = result.unwrap_or_else(|_| Err(Error::Statement(sqlx::Error::PoolTimedOut)));
+        match &result {
+            Ok(_) | Err(Error::Statement(sqlx::Error::Database(_))) => {
+                self.connection = Some((connection, Instant::now()));
+            }
+            // Nobody knows what it would say next.
+            Err(_) => connection.close_on_drop(),
+        }
+        result
+    }
+
+    async fn connection(&mut self) -> Result<PoolConnection<Postgres>, Error> {
+        if let Some((mut connection, used)) = self.connection.take() {
+            if used.elapsed() < RESTED || connection.ping().await.is_ok() {
+                return Ok(connection);
+            }
+            connection.close_on_drop();
+        }
+        Ok(self.pool.acquire().await?)
+    }
+}
 
 #[derive(Default)]
 struct Columns<'a> {
@@ -106,8 +152,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Appends a batch in one round trip; the answer is durable.
-pub(crate) async fn append(pool: &PgPool, now: DateTime<Utc>, batch: &[Prepared]) -> Result<Vec<Outcome>, Error> {
+async fn append(connection: &mut PgConnection, now: DateTime<Utc>, batch: &[Prepared]) -> Result<Vec<Outcome>, Error> {
     let Columns { keys, fingerprints, stream, event, claim, data_key } = Columns::of(batch);
     let (base, lost, verdicts, details): (i64, Vec<i32>, Vec<String>, Vec<String>) = sqlx::query_as(
         "SELECT base, lost, verdict, detail FROM append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
@@ -140,7 +185,7 @@ pub(crate) async fn append(pool: &PgPool, now: DateTime<Utc>, batch: &[Prepared]
     .bind(data_key.command)
     .bind(data_key.subject)
     .bind(data_key.key)
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await?;
 
     let mut losses: Vec<Option<Outcome>> = batch.iter().map(|_| None).collect();

@@ -66,7 +66,7 @@ impl EventStore {
         let cache = Arc::new(Cache::new(100_000));
         tail.start(cache.clone(), kinds.iter().map(|kind| (*kind, ())).collect::<HashMap<_, _>>());
         let wake = tail.clone();
-        let appender = Appender::start(db.clone(), clock.clone(), move |_| wake.wake());
+        let appender = Appender::start(db.clone(), clock.clone(), move |rows| wake.committed(rows));
         let fingerprint = OnceCell::new();
         Ok(Self(Arc::new(Inner { db, clock, personal, vault, appender, tail, cache, fingerprint })))
     }
@@ -170,13 +170,10 @@ impl EventStore {
         A: Aggregate + 'static,
     {
         let slot = self.slot::<A>(id);
-        let (mut version, mut state) = self.snapshot::<A>(id).await?;
-        let events = self.events_of(A::TYPE, id, version).await?;
-        let tenant = match events.first() {
-            Some(event) => Some(event.tenant.clone()),
-            None if version > 0 => self.tenant_of(A::TYPE, id).await?,
-            None => None,
+        let Some((tenant, (mut version, mut state))) = self.start::<A>(id).await? else {
+            return Ok(Loaded { state: Arc::default(), version: 0, tenant: None, cached: false });
         };
+        let events = self.events_of(A::TYPE, id, version).await?;
         for event in &events {
             if event.version != version + 1 {
                 return Err(StoreError::Unreadable {
@@ -188,13 +185,11 @@ impl EventStore {
             version = event.version;
         }
         let state = Arc::new(state);
-        if let Some(tenant) = &tenant {
-            slot.keep(version, Arc::new(Kept { state: state.clone(), tenant: tenant.clone() }));
-        }
+        slot.keep(version, Arc::new(Kept { state: state.clone(), tenant: tenant.clone() }));
         if events.len() > SNAPSHOT_EVERY {
             self.write_snapshot_later(id.to_owned(), version, state.clone());
         }
-        Ok(Loaded { state, version, tenant, cached: false })
+        Ok(Loaded { state, version, tenant: Some(tenant), cached: false })
     }
 
     /// All events of a stream after a version, in order.
@@ -223,27 +218,28 @@ impl EventStore {
         self.0.cache.slot(A::TYPE, id)
     }
 
-    async fn tenant_of(&self, kind: &str, id: &str) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT tenant FROM streams WHERE stream_type = $1 AND stream_id = $2";
-        let row: Option<(String,)> = self.0.db.fetch_optional(sql, (kind, id)).await?;
-        Ok(row.map(|(tenant,)| tenant))
-    }
-
-    async fn snapshot<A: Aggregate>(&self, id: &str) -> Result<(u64, A), StoreError> {
-        let row: Option<(i64, String, String)> = self
+    /// Whose stream it is, and the state to start folding from: its snapshot if this program wrote one.
+    async fn start<A: Aggregate>(&self, id: &str) -> Result<Option<(String, (u64, A))>, StoreError> {
+        let row: Option<(String, Option<i64>, Option<String>)> = self
             .0
             .db
             .fetch_optional(
-                "SELECT version, fingerprint, state FROM snapshots WHERE stream_type = $1 AND stream_id = $2",
-                (A::TYPE, id),
+                "SELECT h.tenant, s.version, s.state FROM streams h
+                 LEFT JOIN snapshots s ON s.stream_type = h.stream_type AND s.stream_id = h.stream_id
+                                      AND s.fingerprint = $3
+                 WHERE h.stream_type = $1 AND h.stream_id = $2",
+                (A::TYPE, id, self.fingerprint().await),
             )
             .await?;
-        let Some((version, fingerprint, sealed)) = row else { return Ok((0, A::default())) };
-        if fingerprint != self.fingerprint().await {
-            return Ok((0, A::default()));
-        }
-        let state = self.0.personal.open_for_nobody(&sealed).await.and_then(|text| serde_json::from_str(&text).ok());
-        Ok(state.map_or_else(|| (0, A::default()), |state| (version.cast_unsigned(), state)))
+        let Some((tenant, version, sealed)) = row else { return Ok(None) };
+        let snapshot = match (version, sealed) {
+            (Some(version), Some(sealed)) => {
+                let text = self.0.personal.open_for_nobody(&sealed).await;
+                text.and_then(|text| serde_json::from_str(&text).ok()).map(|state| (version.cast_unsigned(), state))
+            }
+            _ => None,
+        };
+        Ok(Some((tenant, snapshot.unwrap_or_default())))
     }
 
     fn write_snapshot_later<A: Aggregate + 'static>(&self, id: String, version: u64, state: Arc<A>) {

@@ -1,14 +1,16 @@
 //! Reading the log in order: pages of it, and the end of it as it grows.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use database::Db;
 use sqlx::postgres::PgListener;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, warn};
+use uuid::Uuid;
 
 use crate::cache::Cache;
 use crate::personal::Personal;
@@ -16,6 +18,10 @@ use crate::{Recorded, StoreError};
 
 /// So many of the latest events stay in memory, shared by all who follow.
 const RECENT: usize = 4_096;
+/// So many events are read at once.
+const PAGE: usize = 1_000;
+/// So many events that this node committed itself may wait for the tail; beyond them it reads from the database.
+const OWN: usize = 8_192;
 /// How often a node looks for what other nodes appended, when nobody told it.
 const POLL: Duration = Duration::from_millis(250);
 /// Notices to the other nodes are at least so far apart: each one takes a lock that all of PostgreSQL shares.
@@ -31,64 +37,66 @@ struct Inner {
     personal: Arc<Personal>,
     head: watch::Sender<u64>,
     recent: RwLock<VecDeque<Arc<Recorded>>>,
-    wake: Notify,
+    /// What this node committed and need not read back, in order.
+    own: Mutex<VecDeque<EventRow>>,
+    wake: Arc<Notify>,
     /// For nodes beside this one; only PostgreSQL has any.
-    notice: Notify,
+    notice: Arc<Notify>,
+    ended: CancellationToken,
+    _ends_with_the_last_reader: DropGuard,
 }
 
 #[derive(sqlx::FromRow)]
 pub(crate) struct EventRow {
-    position: i64,
-    tenant: String,
-    stream_type: String,
-    stream_id: String,
-    version: i64,
-    event_id: String,
-    event_type: String,
-    schema_version: i64,
-    payload: String,
-    context: String,
-    recorded_at: DateTime<Utc>,
+    pub(crate) position: i64,
+    pub(crate) tenant: String,
+    pub(crate) stream_type: String,
+    pub(crate) stream_id: String,
+    pub(crate) version: i64,
+    pub(crate) event_id: String,
+    pub(crate) event_type: String,
+    pub(crate) schema_version: i64,
+    pub(crate) payload: String,
+    pub(crate) context: String,
+    pub(crate) recorded_at: DateTime<Utc>,
 }
 
 impl Tail {
     pub(crate) fn new(db: Db, personal: Arc<Personal>, head: u64) -> Self {
+        let ended = CancellationToken::new();
         Self(Arc::new(Inner {
             db,
             personal,
             head: watch::Sender::new(head),
             recent: RwLock::default(),
-            wake: Notify::new(),
-            notice: Notify::new(),
+            own: Mutex::default(),
+            wake: Arc::default(),
+            notice: Arc::default(),
+            _ends_with_the_last_reader: ended.clone().drop_guard(),
+            ended,
         }))
     }
 
-    /// Follows the log until the runtime ends, and tells the cache of aggregates what it sees.
+    /// Follows the log as long as someone reads it and the database is open, and tells the cache of aggregates
+    /// what it sees.
     pub(crate) fn start(&self, cache: Arc<Cache>, kinds: HashMap<&'static str, ()>) {
-        let tail = self.clone();
-        tokio::spawn(async move {
-            loop {
-                match tail.advance(&cache, &kinds).await {
-                    Ok(true) => {}
-                    Ok(false) => tokio::select! {
-                        () = tail.0.wake.notified() => {}
-                        () = tokio::time::sleep(POLL) => {}
-                    },
-                    Err(problem) => {
-                        error!("reading the log failed: {problem}");
-                        tokio::time::sleep(POLL).await;
-                    }
-                }
-            }
-        });
+        let inner = &self.0;
+        tokio::spawn(follow(Arc::downgrade(inner), inner.wake.clone(), inner.ended.clone(), cache, kinds));
         if matches!(self.0.db, Db::Postgres(_)) {
-            tokio::spawn(self.clone().tell_others());
-            tokio::spawn(self.clone().listen_to_others());
+            let node = Uuid::now_v7().to_string();
+            let (db, ended) = (inner.db.clone(), inner.ended.clone());
+            tokio::spawn(tell_others(db.clone(), inner.notice.clone(), node.clone(), ended.clone()));
+            tokio::spawn(listen_to_others(db, inner.wake.clone(), node, ended));
         }
     }
 
-    /// Called when this node has committed something.
-    pub(crate) fn wake(&self) {
+    /// Called with what this node has committed.
+    pub(crate) fn committed(&self, rows: Vec<EventRow>) {
+        let mut own = self.0.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.len() + rows.len() <= OWN {
+            own.extend(rows);
+        }
+        drop(own);
         self.0.wake.notify_one();
         self.0.notice.notify_one();
     }
@@ -146,7 +154,9 @@ impl Tail {
 
     /// Reads what is new; `false` when there was nothing.
     async fn advance(&self, cache: &Cache, kinds: &HashMap<&'static str, ()>) -> Result<bool, StoreError> {
-        let page = self.read(self.head(), 1_000).await?;
+        let head = self.head();
+        let own = self.own_after(head);
+        let page = if own.is_empty() { self.read(head, PAGE).await? } else { self.open(own).await };
         let Some(last) = page.last().map(|event| event.position) else { return Ok(false) };
         for event in &page {
             if let Some((kind, ())) = kinds.get_key_value(event.stream_type.as_str()) {
@@ -163,35 +173,93 @@ impl Tail {
         Ok(true)
     }
 
-    /// Never inside the append's transaction: measured, that costs a third of the throughput.
-    async fn tell_others(self) {
-        loop {
-            self.0.notice.notified().await;
-            if let Err(problem) = self.0.db.execute("SELECT pg_notify($1, '')", (CHANNEL,)).await {
-                warn!("telling the other nodes failed, they will look by themselves: {problem}");
-            }
-            tokio::time::sleep(NOTICE_GAP).await;
+    /// What this node committed right after `head`; nothing when another node was first.
+    fn own_after(&self, head: u64) -> Vec<EventRow> {
+        let mut own = self.0.own.lock().unwrap_or_else(PoisonError::into_inner);
+        while own.front().is_some_and(|row| row.position.cast_unsigned() <= head) {
+            own.pop_front();
         }
+        let follows = (head + 1..).zip(own.iter()).take(PAGE);
+        let count = follows.take_while(|(expected, row)| row.position.cast_unsigned() == *expected).count();
+        own.drain(..count).collect()
     }
 
-    async fn listen_to_others(self) {
-        let Db::Postgres(pool) = &self.0.db else { return };
-        loop {
+    async fn open(&self, rows: Vec<EventRow>) -> Vec<Arc<Recorded>> {
+        let mut page = Vec::with_capacity(rows.len());
+        for row in rows {
+            page.push(Arc::new(row.open(&self.0.personal).await));
+        }
+        page
+    }
+}
+
+async fn follow(
+    inner: Weak<Inner>,
+    wake: Arc<Notify>,
+    ended: CancellationToken,
+    cache: Arc<Cache>,
+    kinds: HashMap<&'static str, ()>,
+) {
+    while let Some(tail) = inner.upgrade().map(Tail) {
+        let pause = match tail.advance(&cache, &kinds).await {
+            Ok(true) => continue,
+            Ok(false) => wake.notified(),
+            Err(_) if tail.0.db.is_closed() => return,
+            Err(problem) => {
+                error!("reading the log failed: {problem}");
+                wake.notified()
+            }
+        };
+        drop(tail);
+        tokio::select! {
+            () = pause => {}
+            () = tokio::time::sleep(POLL) => {}
+            () = ended.cancelled() => return,
+        }
+    }
+}
+
+/// Never inside the append's transaction: measured, that costs a third of the throughput.
+async fn tell_others(db: Db, notice: Arc<Notify>, node: String, ended: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = notice.notified() => {}
+            () = ended.cancelled() => return,
+        }
+        // A notice may be lost, so it need not wait for the disk.
+        let sql = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
+        match db.execute(sql, (CHANNEL, node.as_str())).await {
+            Ok(_) => {}
+            Err(_) if db.is_closed() => return,
+            Err(problem) => warn!("telling the other nodes failed, they will look by themselves: {problem}"),
+        }
+        tokio::time::sleep(NOTICE_GAP).await;
+    }
+}
+
+async fn listen_to_others(db: Db, wake: Arc<Notify>, node: String, ended: CancellationToken) {
+    let Db::Postgres(pool) = &db else { return };
+    let listening = async {
+        while !pool.is_closed() {
             match PgListener::connect_with(pool).await {
                 Ok(mut listener) => {
                     if listener.listen(CHANNEL).await.is_ok() {
-                        while listener.recv().await.is_ok() {
-                            self.0.wake.notify_one();
+                        while let Ok(notice) = listener.recv().await {
+                            if notice.payload() != node {
+                                wake.notify_one();
+                            }
                         }
                     }
                 }
+                Err(_) if pool.is_closed() => return,
                 Err(problem) => warn!("listening to the other nodes failed, trying again: {problem}"),
-            }
-            if pool.is_closed() {
-                return;
             }
             tokio::time::sleep(POLL).await;
         }
+    };
+    tokio::select! {
+        () = listening => {}
+        () = ended.cancelled() => {}
     }
 }
 

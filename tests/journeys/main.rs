@@ -3,5 +3,6 @@
 mod command_line;
 mod install_an_app;
 mod sign_in_through_an_app;
+mod the_guides_sample_app;
 mod two_nodes;
 mod webhooks_through_jetstream;

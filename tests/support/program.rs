@@ -5,7 +5,8 @@ use std::{path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
 
 use crate::{
-    Patience, folders::temporary_folder,
+    Patience,
+    folders::temporary_folder,
     process::{Process, Signal, User},
     server::{in_use, optare, passed_on},
     within,
@@ -27,12 +28,7 @@ impl Program {
         .await
     }
 
-    pub(crate) async fn start(
-        name: &'static str,
-        program: &Path,
-        ready: &str,
-        prepare: impl Fn(&mut Command),
-    ) -> Self {
+    pub(crate) async fn start(name: &'static str, program: &Path, ready: &str, prepare: impl Fn(&mut Command)) -> Self {
         let logs = temporary_folder(name);
         let patience = Patience::of(Duration::from_secs(10));
         loop {
@@ -46,8 +42,8 @@ impl Program {
                 Some(true) => return Self { name, process, logs },
                 // A port that was free may be taken for a moment.
                 Some(false) if in_use(&process.stderr()) && patience.is_left().await => {}
-                Some(false) => panic!("{name} ended before it wrote {ready:?}\n{}", process.output()),
-                None => panic!("{name} did not write {ready:?} within 60 seconds\n{}", process.output()),
+                Some(false) => panic!("{name} ended before it wrote {ready:?}"),
+                None => panic!("{name} did not write {ready:?} within 60 seconds"),
             }
         }
     }
@@ -63,10 +59,8 @@ impl Program {
     /// Asks it to end and expects that it does so in good order.
     pub async fn stop(mut self) {
         match self.process.end(Signal::Terminate, Duration::from_secs(30)).await {
-            Some(status) => {
-                assert!(status.success(), "{} ended with {status}\n{}", self.name, self.process.output());
-            }
-            None => panic!("{} did not end within 30 seconds of SIGTERM\n{}", self.name, self.process.output()),
+            Some(status) => assert!(status.success(), "{} ended with {status}", self.name),
+            None => panic!("{} did not end within 30 seconds of SIGTERM", self.name),
         }
         drop(self.logs);
     }

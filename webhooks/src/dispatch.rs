@@ -5,17 +5,18 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use database::Engine;
 use eventstore::follow::Progress;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::jetstream::Receipt;
 use crate::lanes::{self, Lane};
+use crate::memory;
 use crate::worker::Worker;
 
 /// What the pool is told.
@@ -74,7 +75,7 @@ impl Dispatcher {
             () = self.catch_up() => {}
             () = stop.cancelled() => return,
         }
-        let mut sweep = tokio::time::interval(self.worker.settings.sweep.max(std::time::Duration::from_millis(1)));
+        let mut sweep = tokio::time::interval(self.worker.settings.sweep.max(Duration::from_millis(1)));
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -98,12 +99,12 @@ impl Dispatcher {
     async fn catch_up(&self) {
         let head = self.worker.store.tail().head();
         loop {
-            match self.outbox.reaches(head, std::time::Duration::from_secs(1)).await {
+            match self.outbox.reaches(head, Duration::from_secs(1)).await {
                 Ok(true) => break,
                 Ok(false) => {}
                 Err(problem) => {
                     warn!("webhooks wait, the outbox cannot be asked how far it is: {problem}");
-                    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+                    tokio::time::sleep(Duration::from_millis(500)).await;
                 }
             }
         }
@@ -196,7 +197,7 @@ impl Dispatcher {
                 Ok(apps) => drop(signals.send(Signal::Swept(apps))),
                 Err(problem) => warn!("due webhooks could not be looked for, trying again: {problem}"),
             }
-            if let Err(problem) = crate::memory::begin(&worker.db, &worker.store).await {
+            if let Err(problem) = memory::begin(&worker.db, &worker.store).await {
                 warn!("what the deliveries' tables remember could not be noted: {problem}");
             }
             worker.tell_log_of_the_rest().await;
@@ -264,9 +265,8 @@ impl Errand {
     async fn claim_some(&self, app_id: &str, slots: Vec<Slot>) -> Result<(), database::Error> {
         // Some may be in this node's hands already, so look at a few more than there are slots.
         let wanted = slots.len() + self.worker.settings.concurrency_per_endpoint;
-        let mut slots = slots.into_iter();
         let mut lanes = lanes::due_lanes(&self.worker.db, app_id, self.worker.now(), wanted).await?.into_iter();
-        while let Some(mut slot) = slots.next() {
+        for mut slot in slots {
             let claim = loop {
                 let Some(lane) = lanes.next() else { return Ok(()) };
                 if !slot.take(&lane) {
@@ -288,33 +288,5 @@ impl Errand {
             });
         }
         Ok(())
-    }
-}
-
-/// Passes on what the outbox found due, once that is committed.
-pub(crate) async fn relay(
-    mut hints: UnboundedReceiver<(u64, crate::hint::Hint)>,
-    outbox: Progress,
-    jetstream: Option<Arc<crate::jetstream::JetStream>>,
-    signals: UnboundedSender<Signal>,
-    stop: CancellationToken,
-) {
-    loop {
-        let next = tokio::select! {
-            next = hints.recv() => next,
-            () = stop.cancelled() => return,
-        };
-        let Some((position, hint)) = next else { return };
-        let patience = std::time::Duration::from_secs(2);
-        // If it was not committed, it will be told again, or the sweep finds it.
-        if !outbox.reaches(position, patience).await.unwrap_or(false) {
-            continue;
-        }
-        match (&jetstream, hint.delivery) {
-            (Some(jetstream), Some(delivery)) => {
-                jetstream.clone().publish_or(hint.app_id, delivery, signals.clone());
-            }
-            _ => drop(signals.send(Signal::Due(hint.app_id, None))),
-        }
     }
 }

@@ -49,7 +49,9 @@ pub(crate) struct JetStream {
     client: Client,
     context: Context,
     settings: Arc<Settings>,
-    /// The stream or the consumer is not there.
+    /// Whether the stream and the consumer were there when last heard of.
+    there: AtomicBool,
+    /// Told when they seem not to be.
     missing: Notify,
     publishing: Arc<Semaphore>,
     complained: AtomicBool,
@@ -73,6 +75,7 @@ impl JetStream {
             context: jetstream::new(client.clone()),
             client,
             settings,
+            there: AtomicBool::new(false),
             missing: Notify::new(),
             publishing: Arc::new(Semaphore::new(PUBLISHING)),
             complained: AtomicBool::new(false),
@@ -83,15 +86,32 @@ impl JetStream {
         self.client.connection_state() == State::Connected
     }
 
+    fn usable(&self) -> bool {
+        self.connected() && self.there.load(Ordering::Relaxed)
+    }
+
+    fn miss(&self) {
+        self.there.store(false, Ordering::Relaxed);
+        self.missing.notify_one();
+    }
+
     /// Keeps the stream and the consumer there, until `stop`.
     pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
         let keeping = async {
+            // Connecting takes a moment; only what takes longer is worth a warning.
+            let connected = async {
+                while !self.connected() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            let _ = tokio::time::timeout(ACK_PATIENCE, connected).await;
             loop {
                 match self.create().await {
                     Ok(()) => {
                         if self.complained.swap(false, Ordering::Relaxed) {
                             info!("NATS is back; webhooks are handed out by it again");
                         }
+                        self.there.store(true, Ordering::Relaxed);
                         self.missing.notified().await;
                     }
                     Err(problem) => self.complain(&problem),
@@ -133,7 +153,6 @@ impl JetStream {
     }
 
     fn complain(&self, problem: &str) {
-        eprintln!("DEBUG complain {problem}");
         if !self.complained.swap(true, Ordering::Relaxed) {
             warn!("NATS cannot be used ({problem}); webhooks are delivered without it, up to a second later");
         }
@@ -142,14 +161,14 @@ impl JetStream {
     /// Tells all nodes of a due delivery; if that fails, this one looks at it.
     pub(crate) fn publish_or(self: Arc<Self>, app_id: String, due: DueDelivery, signals: UnboundedSender<Signal>) {
         let permit = self.publishing.clone().try_acquire_owned();
-        let (true, Ok(permit)) = (self.connected(), permit) else {
+        let (true, Ok(permit)) = (self.usable(), permit) else {
             let _ = signals.send(Signal::Due(app_id, None));
             return;
         };
         tokio::spawn(async move {
             if let Err(problem) = self.publish(&app_id, &due).await {
-                eprintln!("DEBUG a hint was not published: {problem}");
-                self.missing.notify_one();
+                debug!("a hint was not published: {problem}");
+                self.miss();
                 let _ = signals.send(Signal::Due(app_id, None));
             }
             drop(permit);
@@ -191,25 +210,33 @@ impl JetStream {
         let wish = format!(r#"{{"batch":1,"expires":{}}}"#, PULL_OPEN.as_nanos());
         loop {
             let Ok(permit) = in_hand.clone().acquire_owned().await else { return };
-            if !self.connected() {
-                tokio::time::sleep(PAUSE).await;
+            if !self.usable() {
+                tokio::time::sleep(PAUSE / 5).await;
                 continue;
             }
+            // An inbox of its own: a hint comes under its own subject, by which the shared inbox finds nobody. If the
+            // consumer is gone, nothing comes at all.
             let request = Request::new().payload(wish.clone().into()).timeout(Some(PULL_PATIENCE));
+            let request = request.inbox(self.client.new_inbox());
             match self.client.send_request(subject.clone(), request).await {
                 Ok(message) if message.status.is_none() => self.pass_on(message, permit, db, signals).await,
                 // 404 and 408: there is nothing.
                 Ok(message) if message.status.is_some_and(|status| matches!(status.as_u16(), 404 | 408)) => {}
-                other => {
-                    eprintln!("DEBUG pull {other:?}");
-                    self.missing.notify_one();
+                Ok(_) | Err(_) => {
+                    self.miss();
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
     }
 
-    async fn pass_on(&self, message: Message, permit: OwnedSemaphorePermit, db: &Db, signals: &UnboundedSender<Signal>) {
+    async fn pass_on(
+        &self,
+        message: Message,
+        permit: OwnedSemaphorePermit,
+        db: &Db,
+        signals: &UnboundedSender<Signal>,
+    ) {
         let receipt = Receipt { client: self.client.clone(), reply: message.reply, _permit: permit };
         let payload: Option<Payload> = serde_json::from_slice(&message.payload).ok();
         let app_id = match payload {

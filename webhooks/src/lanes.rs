@@ -8,7 +8,8 @@ use database::{Db, Error, Tx};
 use crate::deliveries::State;
 use crate::sender::{Attempt, Failure};
 
-const SUPERSEDED: &str = "the app was uninstalled before this message was acknowledged; its credentials ended with that";
+const SUPERSEDED: &str =
+    "the app was uninstalled before this message was acknowledged; its credentials ended with that";
 
 /// An app and an organization.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

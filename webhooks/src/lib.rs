@@ -19,6 +19,7 @@ mod masking;
 mod memory;
 mod outbox;
 mod provisioner;
+mod relay;
 mod retry;
 mod sender;
 mod settings;
@@ -102,7 +103,7 @@ pub async fn start(parts: Parts) -> Result<Running, Error> {
     let provisioner = Arc::new(Provisioner { store: store.clone() });
     let provisioning = start_reactor(provisioner, node.clone(), tail.clone(), stop.clone());
     let (outbox, projecting) = start_projection(Arc::new(Outbox { hints }), node, tail, stop.clone());
-    let relay = dispatch::relay(hinted, outbox.clone(), jetstream.clone(), signals.clone(), stop.clone());
+    let relay = relay::run(hinted, outbox.clone(), jetstream.clone(), signals.clone(), stop.clone());
     let mut tasks = vec![provisioning, projecting, tokio::spawn(relay)];
     if let Some(jetstream) = jetstream {
         tasks.push(tokio::spawn(jetstream.clone().keep(stop.clone())));

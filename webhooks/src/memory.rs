@@ -11,7 +11,8 @@ const NAME: &str = "began";
 /// of this instance.
 pub(crate) async fn begin(db: &Db, store: &EventStore) -> Result<(), StoreError> {
     let began = store.vault().get(KIND, NAME).await?.is_some();
-    let noted: Option<(i64,)> = db.fetch_optional("SELECT forgotten_up_to FROM webhook_memory WHERE id = 1", ()).await?;
+    let noted: Option<(i64,)> =
+        db.fetch_optional("SELECT forgotten_up_to FROM webhook_memory WHERE id = 1", ()).await?;
     if noted.is_none() {
         let forgotten = if began { store.tail().head() } else { 0 };
         db.execute(

@@ -104,7 +104,8 @@ impl Outbox {
         }
         let lane = lane_of(recorded, app);
         let leased = lanes::lock(tx, &lane).await?;
-        insert(tx, recorded, &lane, client, &New { event: INSTALLED, credentials_ready: false, never_sent: false }).await?;
+        insert(tx, recorded, &lane, client, &New { event: INSTALLED, credentials_ready: false, never_sent: false })
+            .await?;
         self.settle(tx, recorded, &lane, leased).await
     }
 
@@ -132,7 +133,8 @@ impl Outbox {
             !install.finished && install.attempts == 0 && install.log_position > memory::forgotten_up_to(tx).await?;
         let id = install.delivery_id.as_str();
         if never_sent {
-            let sql = "UPDATE webhook_deliveries SET state = 'cancelled', reason = $2, finished = TRUE, finished_at = $3
+            let sql =
+                "UPDATE webhook_deliveries SET state = 'cancelled', reason = $2, finished = TRUE, finished_at = $3
                        WHERE delivery_id = $1";
             tx.execute(sql, (id, NEVER_SENT, recorded.recorded_at)).await?;
         } else if !install.finished {

@@ -11,11 +11,11 @@ use reqwest::{Client, Response};
 use serde::Serialize;
 use url::Url;
 
+use crate::Settings;
 use crate::address::{RefusedAddress, VettingResolver, check_url};
 use crate::masking::excerpt;
 use crate::retry::retry_after;
 use crate::signature::sign;
-use crate::Settings;
 
 /// What a receiver is told. Its secret lives in memory only, and only while it is being sent.
 pub(crate) struct Message<'a> {
@@ -244,8 +244,7 @@ mod tests {
     }
 
     async fn attempt(url: &str, allow_private: bool) -> Attempt {
-        let settings =
-            Settings { allow_private, timeout: Duration::from_millis(500), ..Settings::default() };
+        let settings = Settings { allow_private, timeout: Duration::from_millis(500), ..Settings::default() };
         let sender = Sender::new(Arc::new(settings)).expect("the client is made");
         let signing = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
         let limit = Duration::from_secs(5);

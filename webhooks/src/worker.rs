@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use crate::Settings;
 use crate::deliveries::State;
 use crate::lanes::{self, Claim, Ending, Lane, Untold};
 use crate::outbox::INSTALLED;
@@ -18,14 +19,12 @@ use crate::provisioner::CLIENT_SECRET;
 use crate::retry::{next_attempt, span};
 use crate::sender::{Attempt, Message, Sender};
 use crate::signature::signing_secret;
-use crate::Settings;
 
 const NAME: &str = "webhooks";
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Less than this is not worth beginning an attempt.
 const SHORTEST_ATTEMPT: chrono::Duration = chrono::Duration::seconds(1);
-const LOST_SECRET: &str =
-    "its client secret is no longer in the vault, so the message cannot be made; uninstall the app and install it again";
+const LOST_SECRET: &str = "its client secret is no longer in the vault, so the message cannot be made; uninstall the app and install it again";
 
 /// What sending needs; shared by all that send.
 pub(crate) struct Worker {
@@ -77,7 +76,8 @@ impl Worker {
             None
         };
         let app_id = delivery.app_id.parse();
-        let app_id = app_id.map_err(|problem| self.not_sent(State::Held, format!("its app has no usable id: {problem}")))?;
+        let app_id =
+            app_id.map_err(|problem| self.not_sent(State::Held, format!("its app has no usable id: {problem}")))?;
         let signing = signing_secret(self.store.vault(), &app_id).await.map_err(|problem| self.internal(&problem))?;
         let message = Message {
             id: &delivery.delivery_id,
@@ -94,9 +94,10 @@ impl Worker {
             return Err(self.not_sent(State::RetryWait, "this server was too slow to begin in time".to_owned()));
         }
         let limit = left.to_std().unwrap_or(self.settings.timeout);
-        self.sender.post(&message, &claim.url, &signing, now, limit).await.ok_or_else(|| {
-            self.not_sent(State::Held, "the app's signing secret is not usable; rotate it".to_owned())
-        })
+        self.sender
+            .post(&message, &claim.url, &signing, now, limit)
+            .await
+            .ok_or_else(|| self.not_sent(State::Held, "the app's signing secret is not usable; rotate it".to_owned()))
     }
 
     fn internal(&self, problem: &StoreError) -> Ending {
@@ -206,8 +207,8 @@ impl Worker {
             at: self.now(),
         };
         let context = context(&each.caused_by, each.correlation_id.as_deref());
-        let execution = Execution::<WebhookDelivery>::new(&each.delivery_id, command, &context)
-            .in_tenant(&each.organization_id);
+        let execution =
+            Execution::<WebhookDelivery>::new(&each.delivery_id, command, &context).in_tenant(&each.organization_id);
         self.store.execute(execution).await.map_err(|problem| problem.to_string())?;
         lanes::told(&self.db, &each.delivery_id).await.map_err(|problem| problem.to_string())
     }

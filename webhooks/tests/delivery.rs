@@ -143,7 +143,8 @@ async fn a_process_that_ends_while_it_sends_goes_on_at_once_when_it_is_back() {
     let patient = webhooks::Settings { timeout: Duration::from_secs(600), ..settings() };
     let url = receiver.url();
     let path = folder.path().to_owned();
-    let first_life = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("it runs");
+    let first_life =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("it runs");
     let settings_then = patient.clone();
     let installed = first_life.spawn(async move {
         let instance = Instance::start(&path, settings_then).await;
@@ -315,11 +316,8 @@ async fn an_app_without_a_url_is_told_nothing() {
 #[tokio::test]
 async fn outside_of_development_nothing_is_sent_to_this_machine() {
     let (folder, receiver) = (folder(), Receiver::start().await);
-    let strict = webhooks::Settings {
-        allow_private: false,
-        retry_steps: vec![Duration::from_secs(3600)],
-        ..settings()
-    };
+    let strict =
+        webhooks::Settings { allow_private: false, retry_steps: vec![Duration::from_secs(3600)], ..settings() };
     let instance = Instance::start(folder.path(), strict).await;
     let app_id = instance.app(Some(&receiver.url().replace("http:", "https:"))).await;
     let installed = instance.install(&app_id).await;
@@ -327,4 +325,26 @@ async fn outside_of_development_nothing_is_sent_to_this_machine() {
     assert_eq!(instance.attempts(&rows[0]).await[0].failure.as_deref(), Some("address"));
     assert!(receiver.arrived().is_empty());
     instance.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_nats_server_webhooks_are_delivered_all_the_same() {
+    let (folder, receiver) = (folder(), Receiver::start().await);
+    let mut instance = Instance::open(folder.path()).await;
+    // Nobody listens on the port of a listener that is gone.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    instance.begin_with_nats(settings(), Some(format!("nats://{nobody}"))).await.expect("webhooks start");
+    let app_id = instance.app(Some(&receiver.url())).await;
+    let installed = instance.install(&app_id).await;
+    instance.wait_for(&installed, &["delivered"]).await;
+    instance.stop().await;
+}
+
+#[tokio::test]
+async fn a_malformed_nats_address_is_refused_with_a_remedy() {
+    let folder = folder();
+    let mut instance = Instance::open(folder.path()).await;
+    let refused = instance.begin_with_nats(settings(), Some("nats://:not a port".to_owned())).await;
+    let refused = refused.expect_err("it is refused").to_string();
+    assert!(refused.starts_with("NATS_URL is not usable: ") && refused.contains("nats://host:4222"), "{refused}");
 }

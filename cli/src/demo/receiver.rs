@@ -221,7 +221,7 @@ fn escaped(text: &str) -> String {
 fn page(title: &str, body: &str) -> Html<String> {
     Html(format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{title}</title><style>body{{font:17px/1.6 system-ui,sans-serif;max-width:34rem;margin:4rem auto;\
+         <title>{title}</title><link rel=\"icon\" href=\"data:,\"><style>body{{font:17px/1.6 system-ui,sans-serif;max-width:34rem;margin:4rem auto;\
          padding:0 1.5rem;color:#1c2433;background:#f6f3ec}}h1{{font-size:1.7rem}}dl{{display:grid;\
          grid-template-columns:9rem 1fr;gap:.4rem 1rem;background:#fff;padding:1.2rem 1.5rem;border-radius:12px}}\
          dt{{color:#5b6577}}dd{{margin:0;font-weight:600}}a{{color:#7a3e00}}</style><main><h1>{title}</h1>{body}</main></html>"

@@ -14,8 +14,8 @@ use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use database::{Db, open_sqlite};
 use domain::{
-    App, AppCommand, AppId, ClientId, InstallationId, Organization, OrganizationCommand, OrganizationId, Scopes, UserId,
-    Visibility,
+    App, AppCommand, AppId, ClientId, InstallationId, Organization, OrganizationCommand, OrganizationId, Scopes,
+    UserId, Visibility,
 };
 use eventstore::follow::Node;
 use eventstore::{Clock, Context, EventStore, Execution, MasterKey};
@@ -56,16 +56,8 @@ impl Instance {
     /// Opens what is in `folder`; nothing is sent yet.
     pub async fn open(folder: &Path) -> Self {
         let clock = Clock::default();
-        let (log, db) = if let Ok(pg) = std::env::var("WEBHOOKS_TEST_PG") {
-            let name = format!("t{}", folder.file_name().unwrap().to_string_lossy().trim_start_matches('.').to_lowercase());
-            let made = std::process::Command::new("psql").args([&format!("{pg}/postgres"), "-c", &format!("CREATE DATABASE {name}")]).output().unwrap();
-            let _ = made;
-            let db = database::open_postgres(&format!("{pg}/{name}"), 15, &[database::LOG_POSTGRES, database::VIEWS]).await.expect("pg");
-            (db.clone(), db)
-        } else {
-            (open_sqlite(&folder.join("log.sqlite"), database::LOG_SQLITE).await.expect("the log opens"),
-             open_sqlite(&folder.join("views.sqlite"), database::VIEWS).await.expect("the views open"))
-        };
+        let log = open_sqlite(&folder.join("log.sqlite"), database::LOG_SQLITE).await.expect("the log opens");
+        let db = open_sqlite(&folder.join("views.sqlite"), database::VIEWS).await.expect("the views open");
         let master = MasterKey::from_file(&folder.join("master.key")).expect("the key is made");
         let store = EventStore::open(log, master, clock.clone(), &KINDS).await.expect("the store opens");
         Self { store, db, clock, stop: CancellationToken::new(), running: None }
@@ -78,10 +70,18 @@ impl Instance {
     }
 
     pub async fn begin(&mut self, settings: Settings) {
+        self.begin_with_nats(settings, None).await.expect("webhooks start");
+    }
+
+    pub async fn begin_with_nats(
+        &mut self,
+        settings: Settings,
+        nats_url: Option<String>,
+    ) -> Result<(), webhooks::Error> {
         let node = Node { db: self.db.clone(), name: Uuid::new_v4().to_string(), clock: self.clock.clone() };
-        let nats_url = std::env::var("WEBHOOKS_TEST_NATS_URL").ok();
         let parts = Parts { store: self.store.clone(), node, settings, nats_url, stop: self.stop.clone() };
-        self.running = Some(webhooks::start(parts).await.expect("webhooks start"));
+        self.running = Some(webhooks::start(parts).await?);
+        Ok(())
     }
 
     pub async fn stop(mut self) {
