@@ -1,6 +1,7 @@
 //! Group commit: one task per node writes whatever has queued in one transaction, and judges each command alone.
 
 use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 
 use chrono::{DateTime, Utc};
 use database::{Db, Error};
@@ -149,22 +150,15 @@ impl Prepared {
         self.streams.iter().map(|stream| stream.events.len()).sum()
     }
 
-    /// Everything that a second command in the same batch must not touch too.
-    fn touched(&self) -> impl Iterator<Item = Touched> + '_ {
-        let streams = self.streams.iter().map(|part| Touched::Stream(part.stream.clone()));
-        let claims = self.claims.iter().map(|claim| Touched::Claim(claim.kind, claim.value.clone()));
-        let keys = self.idempotency.iter().map(|given| Touched::Idempotency(given.key.clone()));
-        let subjects = self.new_keys.iter().map(|new| Touched::Subject(new.subject.clone()));
+    /// Hashes of everything that a second command in the same batch must not touch too. If two collide by accident,
+    /// a command waits for the next batch.
+    fn touched(&self, hasher: &RandomState) -> impl Iterator<Item = u64> {
+        let streams = self.streams.iter().map(|part| hasher.hash_one((0, &part.stream)));
+        let claims = self.claims.iter().map(|claim| hasher.hash_one((1, claim.kind, &claim.value)));
+        let keys = self.idempotency.iter().map(|given| hasher.hash_one((2, &given.key)));
+        let subjects = self.new_keys.iter().map(|new| hasher.hash_one((3, &new.subject)));
         streams.chain(claims).chain(keys).chain(subjects)
     }
-}
-
-#[derive(PartialEq, Eq, Hash)]
-enum Touched {
-    Stream(StreamId),
-    Claim(&'static str, String),
-    Idempotency(String),
-    Subject(String),
 }
 
 type Reply = oneshot::Sender<Result<Outcome, StoreError>>;
@@ -224,9 +218,11 @@ async fn run(db: Db, clock: Clock, mut queue: mpsc::Receiver<Queued>, committed:
 fn take_independent(waiting: &mut VecDeque<Queued>) -> (Vec<Prepared>, Vec<Reply>) {
     let (mut batch, mut replies, mut later) = (Vec::new(), Vec::new(), VecDeque::new());
     let (mut touched, mut events) = (HashSet::new(), 0);
+    let hasher = RandomState::new();
     while let Some(queued) = waiting.pop_front() {
-        let free = queued.prepared.touched().all(|thing| !touched.contains(&thing));
-        touched.extend(queued.prepared.touched());
+        let things: Vec<u64> = queued.prepared.touched(&hasher).collect();
+        let free = things.iter().all(|thing| !touched.contains(thing));
+        touched.extend(things);
         if free && events < EVENTS_PER_BATCH {
             events += queued.prepared.event_count();
             batch.push(queued.prepared);

@@ -76,7 +76,7 @@ impl Personal {
             let sealed = self.seal_under(subject, &origin.to_string(), new_keys).await?;
             *origin = json!({"$sealed": {"subject": subject, "box": sealed}});
         }
-        Ok(stored.to_string())
+        Ok(serde_json::to_string(&stored)?)
     }
 
     /// Opens every `$sealed` in a stored text.

@@ -122,7 +122,7 @@ impl EventStore {
                     event_id: Uuid::now_v7().to_string(),
                     event_type: event.event_type,
                     schema_version: event.schema_version,
-                    payload: event.payload.to_string(),
+                    payload: serde_json::to_string(&event.payload)?,
                 });
             }
             let (stream, tenant, expected_version) = (part.stream, part.tenant, part.expected_version);
@@ -220,20 +220,19 @@ impl EventStore {
 
     /// Whose stream it is, and the state to start folding from: its snapshot if this program wrote one.
     async fn start<A: Aggregate>(&self, id: &str) -> Result<Option<(String, (u64, A))>, StoreError> {
-        let row: Option<(String, Option<i64>, Option<String>)> = self
+        let row: Option<(String, Option<i64>, Option<String>, Option<String>)> = self
             .0
             .db
             .fetch_optional(
-                "SELECT h.tenant, s.version, s.state FROM streams h
+                "SELECT h.tenant, s.version, s.fingerprint, s.state FROM streams h
                  LEFT JOIN snapshots s ON s.stream_type = h.stream_type AND s.stream_id = h.stream_id
-                                      AND s.fingerprint = $3
                  WHERE h.stream_type = $1 AND h.stream_id = $2",
-                (A::TYPE, id, self.fingerprint().await),
+                (A::TYPE, id),
             )
             .await?;
-        let Some((tenant, version, sealed)) = row else { return Ok(None) };
-        let snapshot = match (version, sealed) {
-            (Some(version), Some(sealed)) => {
+        let Some((tenant, version, fingerprint, sealed)) = row else { return Ok(None) };
+        let snapshot = match (version, fingerprint, sealed) {
+            (Some(version), Some(fingerprint), Some(sealed)) if fingerprint == self.fingerprint().await => {
                 let text = self.0.personal.open_for_nobody(&sealed).await;
                 text.and_then(|text| serde_json::from_str(&text).ok()).map(|state| (version.cast_unsigned(), state))
             }

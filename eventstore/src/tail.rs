@@ -1,6 +1,7 @@
 //! Reading the log in order: pages of it, and the end of it as it grows.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const OWN: usize = 8_192;
 /// How often a node looks for what other nodes appended, when nobody told it.
 const POLL: Duration = Duration::from_millis(250);
 /// Notices to the other nodes are at least so far apart: each one takes a lock that all of PostgreSQL shares.
-const NOTICE_GAP: Duration = Duration::from_millis(5);
+const NOTICE_GAP: Duration = Duration::from_millis(10);
 const CHANNEL: &str = "optare_log";
 
 /// The log as readers see it; cheap to clone.
@@ -39,11 +40,19 @@ struct Inner {
     recent: RwLock<VecDeque<Arc<Recorded>>>,
     /// What this node committed and need not read back, in order.
     own: Mutex<VecDeque<EventRow>>,
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
     /// For nodes beside this one; only PostgreSQL has any.
     notice: Arc<Notify>,
     ended: CancellationToken,
     _ends_with_the_last_reader: DropGuard,
+}
+
+/// Wakes the tail.
+#[derive(Default)]
+struct Wake {
+    notify: Notify,
+    /// Set when another node has appended: what this node committed itself is then not all there is.
+    others: AtomicBool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -97,7 +106,7 @@ impl Tail {
             own.extend(rows);
         }
         drop(own);
-        self.0.wake.notify_one();
+        self.0.wake.notify.notify_one();
         self.0.notice.notify_one();
     }
 
@@ -152,11 +161,18 @@ impl Tail {
         Ok(page)
     }
 
-    /// Reads what is new; `false` when there was nothing.
+    /// Reads what is new; `false` when there is nothing more that this node knows of.
     async fn advance(&self, cache: &Cache, kinds: &HashMap<&'static str, ()>) -> Result<bool, StoreError> {
         let head = self.head();
         let own = self.own_after(head);
-        let page = if own.is_empty() { self.read(head, PAGE).await? } else { self.open(own).await };
+        let (page, more) = if own.is_empty() {
+            self.0.wake.others.store(false, Ordering::Release);
+            let page = self.read(head, PAGE).await?;
+            let more = !page.is_empty();
+            (page, more)
+        } else {
+            (self.open(own).await, self.0.wake.others.load(Ordering::Acquire))
+        };
         let Some(last) = page.last().map(|event| event.position) else { return Ok(false) };
         for event in &page {
             if let Some((kind, ())) = kinds.get_key_value(event.stream_type.as_str()) {
@@ -170,7 +186,7 @@ impl Tail {
             recent.drain(..surplus);
         }
         self.0.head.send_replace(last);
-        Ok(true)
+        Ok(more || !self.0.own.lock().unwrap_or_else(PoisonError::into_inner).is_empty())
     }
 
     /// What this node committed right after `head`; nothing when another node was first.
@@ -195,7 +211,7 @@ impl Tail {
 
 async fn follow(
     inner: Weak<Inner>,
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
     ended: CancellationToken,
     cache: Arc<Cache>,
     kinds: HashMap<&'static str, ()>,
@@ -203,11 +219,11 @@ async fn follow(
     while let Some(tail) = inner.upgrade().map(Tail) {
         let pause = match tail.advance(&cache, &kinds).await {
             Ok(true) => continue,
-            Ok(false) => wake.notified(),
+            Ok(false) => wake.notify.notified(),
             Err(_) if tail.0.db.is_closed() => return,
             Err(problem) => {
                 error!("reading the log failed: {problem}");
-                wake.notified()
+                wake.notify.notified()
             }
         };
         drop(tail);
@@ -237,7 +253,7 @@ async fn tell_others(db: Db, notice: Arc<Notify>, node: String, ended: Cancellat
     }
 }
 
-async fn listen_to_others(db: Db, wake: Arc<Notify>, node: String, ended: CancellationToken) {
+async fn listen_to_others(db: Db, wake: Arc<Wake>, node: String, ended: CancellationToken) {
     let Db::Postgres(pool) = &db else { return };
     let listening = async {
         while !pool.is_closed() {
@@ -246,7 +262,8 @@ async fn listen_to_others(db: Db, wake: Arc<Notify>, node: String, ended: Cancel
                     if listener.listen(CHANNEL).await.is_ok() {
                         while let Ok(notice) = listener.recv().await {
                             if notice.payload() != node {
-                                wake.notify_one();
+                                wake.others.store(true, Ordering::Release);
+                                wake.notify.notify_one();
                             }
                         }
                     }

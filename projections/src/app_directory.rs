@@ -15,6 +15,10 @@ impl Projection for AppDirectory {
         "app_directory@1"
     }
 
+    fn reads(&self) -> &'static [&'static str] {
+        &["app"]
+    }
+
     fn apply<'a>(&'a self, tx: &'a mut Tx, recorded: &'a Recorded) -> Boxed<'a, Result<(), ApplyError>> {
         Box::pin(async move {
             match decode(recorded)? {

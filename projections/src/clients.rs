@@ -15,6 +15,10 @@ impl Projection for Clients {
         "clients@1"
     }
 
+    fn reads(&self) -> &'static [&'static str] {
+        &["oauth_client"]
+    }
+
     fn apply<'a>(&'a self, tx: &'a mut Tx, recorded: &'a Recorded) -> Boxed<'a, Result<(), ApplyError>> {
         Box::pin(async move {
             match decode(recorded)? {

@@ -62,7 +62,7 @@ async fn fold(store: &EventStore, into: &Db, head: u64) -> Result<(), ApplyError
         };
         let mut tx = into.begin().await?;
         for event in &page {
-            for projection in &projections {
+            for projection in projections.iter().filter(|each| each.reads().contains(&event.stream_type.as_str())) {
                 projection.apply(&mut tx, event).await?;
             }
         }

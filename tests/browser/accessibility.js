@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { MIA, OLIVIA, OPTARE, browse, button, openApps, openPortal, signIn, window } from './browser.js';
+import { MIA, OLIVIA, OPTARE, arrival, browse, button, openApps, openPortal, signIn, window } from './browser.js';
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const LEVELS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22a', 'wcag22aa'];
@@ -26,25 +26,25 @@ await browse(async (browser) => {
   for (const colorScheme of ['light', 'dark']) {
     // axe is a script, which the pages' policy forbids.
     const { page } = await window(browser, { colorScheme, bypassCSP: true });
+    const visit = async (path) => {
+      await page.goto(OPTARE + path);
+      assert.equal(page.url(), OPTARE + path);
+      await check(path);
+    };
     const check = async (what) => {
       for (const viewport of [WIDE, NARROW]) {
         await page.setViewportSize(viewport);
         faults.push(...(await faultsOf(page)).map((fault) => `${what} ${colorScheme} ${viewport.width}: ${fault}`));
       }
     };
-    for (const path of OUTSIDE) {
-      await page.goto(OPTARE + path);
-      await check(path);
-    }
+    for (const path of OUTSIDE) await visit(path);
     await page.goto(OPTARE);
     await signIn(page, MIA, 'not the password');
     await page.getByRole('alert').waitFor();
     await check('a refused sign-in');
     await signIn(page, OLIVIA);
-    for (const path of [...INSIDE, confirmation]) {
-      await page.goto(OPTARE + path);
-      await check(path);
-    }
+    await arrival(page, `${OPTARE}/portal/dashboard`);
+    for (const path of [...INSIDE, confirmation]) await visit(path);
   }
   assert.deepEqual(faults, []);
 });

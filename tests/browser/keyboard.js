@@ -5,6 +5,7 @@ import { OLIVIA, OPTARE, arrival, browse, eventually, hasCredentials, window } f
 await browse(async (browser) => {
   const { page } = await window(browser);
   await page.goto(OPTARE);
+  await page.locator('#email:focus').waitFor();
   await page.keyboard.type(OLIVIA.email);
   await page.keyboard.press('Tab');
   await page.keyboard.type('demo-password');

@@ -4,7 +4,7 @@ use support::{Node, Program, temporary_folder};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-/// One browser at a time: each takes all the processors there are.
+/// Within a process, one browser at a time: each takes all the processors there are.
 static BROWSER: Mutex<()> = Mutex::const_new(());
 
 /// `optare demo` with data of its own.

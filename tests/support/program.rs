@@ -16,7 +16,7 @@ pub struct Program {
     name: &'static str,
     // Fields are dropped in this order: the program must end before its logs go.
     process: Process,
-    logs: TempDir,
+    _logs: TempDir,
 }
 
 impl Program {
@@ -39,7 +39,7 @@ impl Program {
             })
             .await;
             match is_ready {
-                Some(true) => return Self { name, process, logs },
+                Some(true) => return Self { name, process, _logs: logs },
                 // A port that was free may be taken for a moment.
                 Some(false) if in_use(&process.stderr()) && patience.is_left().await => {}
                 Some(false) => panic!("{name} ended before it wrote {ready:?}"),
@@ -62,6 +62,5 @@ impl Program {
             Some(status) => assert!(status.success(), "{} ended with {status}", self.name),
             None => panic!("{} did not end within 30 seconds of SIGTERM", self.name),
         }
-        drop(self.logs);
     }
 }

@@ -34,6 +34,10 @@ impl Projection for Outbox {
         "outbox@1"
     }
 
+    fn reads(&self) -> &'static [&'static str] {
+        &["app", "organization", "oauth_client", "webhook_delivery"]
+    }
+
     fn apply<'a>(&'a self, tx: &'a mut Tx, event: &'a Recorded) -> Boxed<'a, Result<(), ApplyError>> {
         Box::pin(self.apply_one(tx, event))
     }

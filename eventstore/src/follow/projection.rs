@@ -20,7 +20,10 @@ pub trait Projection: Send + Sync + 'static {
     /// Its name and version: `user_list@1`. A new version starts from the first event, with tables of its own.
     fn name(&self) -> &'static str;
 
-    /// Applies one event.
+    /// The streams that it reads, by their type; events of others are passed over without a look.
+    fn reads(&self) -> &'static [&'static str];
+
+    /// Applies one event of such a stream.
     ///
     /// # Errors
     /// [`ApplyError::Poison`] parks the event's stream; a database error is tried again.
@@ -194,9 +197,13 @@ async fn apply_page(
 }
 
 async fn apply_all(projection: &dyn Projection, tx: &mut Tx, page: &[Arc<Recorded>]) -> Result<(), ApplyError> {
+    let read: Vec<_> = page.iter().filter(|event| projection.reads().contains(&event.stream_type.as_str())).collect();
+    if read.is_empty() {
+        return Ok(());
+    }
     let sql = "SELECT stream_type, stream_id FROM parked_streams WHERE follower = $1";
     let parked: Vec<(String, String)> = tx.fetch_all(sql, (projection.name(),)).await?;
-    for event in page {
+    for event in read {
         let waits = parked.iter().any(|(kind, id)| *kind == event.stream_type && *id == event.stream_id);
         if !waits {
             projection.apply(tx, event).await?;

@@ -1,7 +1,7 @@
 //! Running a reactor: events become commands, in order, each at least once; commands must bear being sent twice.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use database::Error;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +85,14 @@ async fn run(
         let page = tail.page(lease.position, BATCH).await?;
         let mut done = lease.position;
         let mut failed = None;
+        let mut renewed = Instant::now();
         for event in &page {
+            if renewed.elapsed() > RENEW {
+                if !node.renew(name, &lease).await? {
+                    return Ok(());
+                }
+                renewed = Instant::now();
+            }
             if let Err(problem) = reactor.react(event).await {
                 failed = Some(ReactError(format!("at position {}: {problem}", event.position)));
                 break;
