@@ -98,7 +98,8 @@ pub async fn define_app(
 ) -> Result<Receipt<AppAggregate>, Problem> {
     let id = AppId::from_uuid(Uuid::now_v7());
     if let Some(url) = &new.webhook_url {
-        webhooks::check_url(url.url(), app.settings.dev).map_err(|refused| Problem::bad_field("webhook_url", refused))?;
+        webhooks::check_url(url.url(), app.settings.dev)
+            .map_err(|refused| Problem::bad_field("webhook_url", refused))?;
     }
     let scopes = new.scopes.map_or_else(|| DEFAULT_SCOPES.to_owned(), |scopes| scopes.join(" "));
     let claim = Claim { kind: "name", value: new.name.to_string(), personal: false };

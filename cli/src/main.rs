@@ -13,6 +13,7 @@ mod service;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -57,7 +58,10 @@ impl<E: std::fmt::Display> From<E> for Failure {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
+    let command = match Arguments::try_parse() {
+        Ok(Arguments { command }) => command,
+        Err(usage) => return explain(&usage),
+    };
     log_to_stderr(if matches!(command, Command::Serve(_)) { "info" } else { "warn" });
     let outcome = match command {
         Command::Serve(args) => serve::run(args).await,
@@ -73,6 +77,24 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Wrong usage in one line; help and version as they are.
+fn explain(usage: &clap::Error) -> ExitCode {
+    if !usage.use_stderr() {
+        print!("{usage}");
+        return ExitCode::SUCCESS;
+    }
+    if usage.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        eprint!("{usage}");
+        return ExitCode::from(2);
+    }
+    let text = usage.to_string();
+    let (problem, hints) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let problem = problem.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
+    let tip = hints.lines().find_map(|line| line.trim().strip_prefix("tip: ")).map(|tip| format!("; {tip}"));
+    eprintln!("optare: {problem}{}; see optare --help", tip.unwrap_or_default());
+    ExitCode::from(2)
 }
 
 /// `OPTARE_LOG` chooses what is logged, e.g. `debug` or `webhooks=debug`.

@@ -298,7 +298,8 @@ fn deliver(
     outcomes: Vec<Outcome>,
     committed: &(impl Fn(Vec<EventRow>) + Sync),
 ) {
-    let rows: Vec<EventRow> = batch.into_iter().zip(&outcomes).flat_map(|(one, outcome)| rows(now, one, outcome)).collect();
+    let rows: Vec<EventRow> =
+        batch.into_iter().zip(&outcomes).flat_map(|(one, outcome)| rows(now, one, outcome)).collect();
     if !rows.is_empty() {
         committed(rows);
     }

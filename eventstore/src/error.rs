@@ -7,7 +7,9 @@ pub enum StoreError {
     #[error(transparent)]
     Database(#[from] database::Error),
     /// An event cannot be read.
-    #[error("the event at position {position} cannot be read: {problem}; restore it from a backup, nothing may be folded past it")]
+    #[error(
+        "the event at position {position} cannot be read: {problem}; restore it from a backup, nothing may be folded past it"
+    )]
     Unreadable {
         /// Where.
         position: u64,
@@ -21,7 +23,9 @@ pub enum StoreError {
         position: u64,
     },
     /// The master key does not open what is stored.
-    #[error("the master key does not open this instance's secrets; give the key that it was started with (OPTARE_MASTER_KEY or master.key)")]
+    #[error(
+        "the master key does not open this instance's secrets; give the key that it was started with (OPTARE_MASTER_KEY or master.key)"
+    )]
     WrongMasterKey,
     /// The master key is malformed.
     #[error("the master key must be 32 bytes in base64; make one with: openssl rand -base64 32")]

@@ -102,7 +102,14 @@ impl EventStore {
                     let (state, events) = undecided.map_err(ExecuteError::Rejected)?;
                     let (stream_id, version) = (execution.id.to_owned(), loaded.version);
                     let position = self.tail().head();
-                    return Ok(Receipt { stream_id, version, position, events, state: Arc::new(state), replayed: false });
+                    return Ok(Receipt {
+                        stream_id,
+                        version,
+                        position,
+                        events,
+                        state: Arc::new(state),
+                        replayed: false,
+                    });
                 }
             };
             let tenant = loaded.tenant.clone().unwrap_or_else(|| tenant_of_new(&execution));

@@ -5,7 +5,7 @@ mod projection;
 mod reactor;
 
 pub use lease::Node;
-pub use projection::{ApplyError, Projection, Progress, start_projection};
+pub use projection::{ApplyError, Progress, Projection, start_projection};
 pub use reactor::{ReactError, Reactor, start_reactor};
 
 use std::future::Future;

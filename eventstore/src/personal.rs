@@ -66,7 +66,11 @@ impl Personal {
     }
 
     /// The context as it is stored: its origin sealed under the acting user's key.
-    pub(crate) async fn seal_context(&self, context: &Context, new_keys: &mut Vec<NewKey>) -> Result<String, StoreError> {
+    pub(crate) async fn seal_context(
+        &self,
+        context: &Context,
+        new_keys: &mut Vec<NewKey>,
+    ) -> Result<String, StoreError> {
         let mut stored = serde_json::to_value(context)?;
         if let Some(origin) = stored.get_mut("origin") {
             let subject = match &context.actor {
@@ -150,11 +154,8 @@ impl Personal {
     }
 
     fn unwrap(&self, subject: &str, wrapped: &[u8]) -> Result<Arc<SealingKey>, StoreError> {
-        let key: [u8; 32] = self
-            .master
-            .unwrap(&purpose(subject), wrapped)?
-            .try_into()
-            .map_err(|_| StoreError::WrongMasterKey)?;
+        let key: [u8; 32] =
+            self.master.unwrap(&purpose(subject), wrapped)?.try_into().map_err(|_| StoreError::WrongMasterKey)?;
         Ok(Arc::new(SealingKey::new(&key)))
     }
 

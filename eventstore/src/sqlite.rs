@@ -197,11 +197,7 @@ async fn store(
         let mut insert = sqlx::query(INSERT_STREAMS[rows.len() - 1].as_str());
         for part in rows {
             let version = part.expected_version + part.events.len() as u64;
-            insert = insert
-                .bind(part.stream.kind)
-                .bind(&part.stream.id)
-                .bind(&part.tenant)
-                .bind(version.cast_signed());
+            insert = insert.bind(part.stream.kind).bind(&part.stream.id).bind(&part.tenant).bind(version.cast_signed());
         }
         insert.execute(&mut **tx).await?;
     }

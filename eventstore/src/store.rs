@@ -10,7 +10,9 @@ use tokio::sync::OnceCell;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::appender::{Append, Appender, Claim, ClaimChange, Outcome, Prepared, PreparedClaim, PreparedEvent, PreparedStream};
+use crate::appender::{
+    Append, Appender, Claim, ClaimChange, Outcome, Prepared, PreparedClaim, PreparedEvent, PreparedStream,
+};
 use crate::cache::{Cache, Slot};
 use crate::keys::MasterKey;
 use crate::personal::Personal;
@@ -97,7 +99,10 @@ impl EventStore {
         let row: Option<(String,)> = self
             .0
             .db
-            .fetch_optional("SELECT owner FROM claims WHERE kind = $1 AND value = $2", (claim.kind, self.stored_value(claim)))
+            .fetch_optional(
+                "SELECT owner FROM claims WHERE kind = $1 AND value = $2",
+                (claim.kind, self.stored_value(claim)),
+            )
             .await?;
         Ok(row.map(|(owner,)| owner))
     }

@@ -58,7 +58,11 @@ async fn mistakes_are_told_in_one_line() {
     assert!(refused.contains("address already in use") && refused.contains("--listen"), "{refused}");
 
     let usage = setup.run(["serve", "--colour", "blue"]).await;
-    assert!(!usage.status.success() && String::from_utf8_lossy(&usage.stderr).contains("--colour"));
+    assert!(said(&usage).contains("unexpected argument '--colour'") && usage.status.code() == Some(2));
+    let usage = setup.run(["serve", "--dta", "x"]).await;
+    assert!(said(&usage).contains("--data"), "a similar option is named");
+    let usage = setup.run(["init", "--email", "nobody", "--name", "N", "--organization", "O", "--password-stdin"]).await;
+    assert!(said(&usage).contains("--email") && said(&usage).contains("@"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,8 +7,8 @@ use database::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::lease::{Lease, Node, RENEW};
 use super::Boxed;
+use super::lease::{Lease, Node, RENEW};
 use crate::{Recorded, StoreError, Tail};
 
 const BATCH: usize = 200;
