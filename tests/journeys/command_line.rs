@@ -61,7 +61,8 @@ async fn mistakes_are_told_in_one_line() {
     assert!(said(&usage).contains("unexpected argument '--colour'") && usage.status.code() == Some(2));
     let usage = setup.run(["serve", "--dta", "x"]).await;
     assert!(said(&usage).contains("--data"), "a similar option is named");
-    let usage = setup.run(["init", "--email", "nobody", "--name", "N", "--organization", "O", "--password-stdin"]).await;
+    let usage =
+        setup.run(["init", "--email", "nobody", "--name", "N", "--organization", "O", "--password-stdin"]).await;
     assert!(said(&usage).contains("--email") && said(&usage).contains("@"));
 }
 

@@ -1,1 +1,0 @@
-//! The same event store suite on both engines.
