@@ -34,17 +34,20 @@ pub(crate) struct LiveToken {
     pub scopes: Scopes,
 }
 
-/// The token's claims if it is ours, has not expired, and its grant, client, user and session still stand: at once
-/// on the node that revoked, within the tail's lag on the others.
+/// The token's claims if it is ours, has not expired, its grant and client live, and the user has not changed the
+/// password since: at once on the node where that ended, within the tail's lag on the others.
 pub(crate) async fn verify(app: &App, token: &str) -> Result<Option<LiveToken>, StoreError> {
     let Some(claims) = app.keys.verify_access_token::<AccessClaims>(token) else { return Ok(None) };
     let expired = claims.exp <= app.now().timestamp();
     if expired || claims.iss != app.settings.base_url {
         return Ok(None);
     }
-    let grant = app.store.load::<Grant>(claims.grant_id.as_str()).await?;
-    let Some(authorization) = grant.state.authorization().filter(|_| grant.state.is_live()) else { return Ok(None) };
-    if active_client(app, &claims.client_id).await?.is_none() || !signed_in_user(app, &claims).await? {
+    let Some(grant) = app.store.load_where::<Grant>(claims.grant_id.as_str(), Grant::is_live).await? else {
+        return Ok(None);
+    };
+    let Some(authorization) = grant.state.authorization() else { return Ok(None) };
+    let stands = sign_in_stands(app, &claims.sub, &claims.sid).await?;
+    if !stands || active_client(app, &claims.client_id).await?.is_none() {
         return Ok(None);
     }
     let scopes = authorization.scopes.clone();
@@ -54,24 +57,37 @@ pub(crate) async fn verify(app: &App, token: &str) -> Result<Option<LiveToken>, 
 /// The client, unless it is unknown, disabled or deleted, or its app is not installed any more. The client of an
 /// uninstalled app is deleted a moment after the uninstallation, which is why both are asked.
 pub(crate) async fn active_client(app: &App, id: &ClientId) -> Result<Option<Client>, StoreError> {
-    let loaded = app.store.load::<OAuthClient>(id.as_str()).await?;
+    let is_active = |client: &OAuthClient| client.active().is_some();
+    let Some(loaded) = app.store.load_where(id.as_str(), is_active).await? else { return Ok(None) };
     let Some(client) = loaded.state.active() else { return Ok(None) };
     if let Some(of) = &client.installation {
-        let organization = app.store.load::<Organization>(client.organization_id.as_str()).await?;
-        if organization.state.installation(&of.installation_id).is_none() {
+        let is_installed = |organization: &Organization| organization.installation(&of.installation_id).is_some();
+        if app.store.load_where(client.organization_id.as_str(), is_installed).await?.is_none() {
             return Ok(None);
         }
     }
     Ok(Some(client.clone()))
 }
 
-/// Whether the user may still act and has not changed the password since the sign-in (R270).
-async fn signed_in_user(app: &App, claims: &AccessClaims) -> Result<bool, StoreError> {
-    let user = app.store.load::<User>(claims.sub.as_str()).await?;
-    let session = app.store.load::<Session>(claims.sid.as_str()).await?;
-    let same_password =
-        session.state.sign_in().is_some_and(|sign_in| sign_in.password_epoch == user.state.password_epoch());
-    Ok(user.state.is_active() && same_password)
+/// Whether the user may still act and has not changed the password since that sign-in (R270).
+pub(crate) async fn sign_in_stands(app: &App, user: &UserId, session: &SessionId) -> Result<bool, StoreError> {
+    let session = app.store.load_where(session.as_str(), |session: &Session| session.sign_in().is_some()).await?;
+    let Some(epoch) = session.and_then(|loaded| loaded.state.sign_in().map(|sign_in| sign_in.password_epoch)) else {
+        return Ok(false);
+    };
+    let stands = |user: &User| user.is_active() && user.password_epoch() == epoch;
+    Ok(app.store.load_where(user.as_str(), stands).await?.is_some())
+}
+
+/// Whether the user is (still) a member of an organization; without one there is nothing to ask.
+pub(crate) async fn is_member(
+    app: &App,
+    user: &UserId,
+    organization: Option<&OrganizationId>,
+) -> Result<bool, StoreError> {
+    let Some(id) = organization else { return Ok(true) };
+    let is_member = |organization: &Organization| organization.role_of(user).is_some();
+    Ok(app.store.load_where(id.as_str(), is_member).await?.is_some())
 }
 
 /// Seconds since 1970, as JWTs count (RFC 7519 §2).

@@ -1,7 +1,7 @@
 //! Apps: what vendors offer for installation.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use domain::{
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::caller::Body;
+use crate::fields::Query;
 use crate::{App, Caller, Problem};
 
 /// What an app may ask for when its vendor does not say.
@@ -101,6 +102,8 @@ pub async fn define_app(
         webhooks::check_url(url.url(), app.settings.dev)
             .map_err(|refused| Problem::bad_field("webhook_url", refused))?;
     }
+    plain_text("version", Some(&new.version), 64)?;
+    plain_text("description", new.description.as_deref(), 2_000)?;
     let scopes = new.scopes.map_or_else(|| DEFAULT_SCOPES.to_owned(), |scopes| scopes.join(" "));
     let claim = Claim { kind: "name", value: new.name.to_string(), personal: false };
     let command = AppCommand::Define {
@@ -120,6 +123,16 @@ pub async fn define_app(
         .claiming([ClaimChange::Take(claim, id.to_string())])
         .idempotent(idempotency);
     Ok(app.store.execute(execution).await?)
+}
+
+/// Text that people read: no control characters but line breaks, and an end to it.
+fn plain_text(field: &'static str, text: Option<&str>, longest: usize) -> Result<(), Problem> {
+    let Some(text) = text else { return Ok(()) };
+    if text.chars().count() > longest || text.chars().any(|char| char.is_control() && char != '\n') {
+        let detail = format!("{field} must have at most {longest} characters, without control characters");
+        return Err(Problem::bad_field(field, detail));
+    }
+    Ok(())
 }
 
 /// Lists what the caller's organization may install (`GET /v1/apps`).

@@ -26,7 +26,9 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
             let status = if late { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
             let positions: serde_json::Map<_, _> =
                 checkpoints.into_iter().map(|(name, position)| (name.to_owned(), position.into())).collect();
-            (status, Json(json!({"ready": !late, "head": head, "read_models": positions})))
+            // Parked streams do not stop the node from serving, but somebody must look after them.
+            let parked = app.views.parked_streams().await.unwrap_or_default();
+            (status, Json(json!({"ready": !late, "head": head, "read_models": positions, "parked_streams": parked})))
         }
         Err(problem) => {
             tracing::error!("not ready: {problem}");

@@ -1,7 +1,7 @@
 //! Installing and uninstalling apps (section H).
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use domain::{
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::apps::{Page, next_cursor};
 use crate::caller::Body;
+use crate::fields::{Path, Query};
 use crate::{App, Caller, Problem};
 
 const PAGE: i64 = 100;
@@ -111,7 +112,7 @@ pub(crate) async fn delete(
     Ok((StatusCode::NO_CONTENT, [("optare-position", position.to_string())]))
 }
 
-/// Uninstalls an app; its client's tokens are refused from the answer on.
+/// Uninstalls an app; its client's tokens are refused from the answer on, on other nodes within their lag.
 ///
 /// # Errors
 /// When it is not installed.

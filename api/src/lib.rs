@@ -9,6 +9,7 @@ mod app;
 mod apps;
 mod arrival;
 mod caller;
+pub mod fields;
 mod health;
 mod installations;
 mod keys;
@@ -31,6 +32,7 @@ pub use secrets::{hash_of, random_secret};
 pub use settings::Settings;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
 
 /// Every route of this crate; the management API answers under `/v1` and `/api/v1` alike (R202).
@@ -39,6 +41,7 @@ pub fn router(app: App) -> Router {
         .route("/apps", get(apps::list).post(apps::define))
         .route("/organizations/{organization_id}/installations", post(installations::create).get(installations::list))
         .route("/organizations/{organization_id}/installations/{installation_id}", delete(installations::delete))
+        .method_not_allowed_fallback(problem::no_such_method)
         .fallback(problem::no_such_route);
     Router::new()
         .nest("/v1", management.clone())
@@ -52,5 +55,6 @@ pub fn router(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .merge(health::development(&app))
+        .layer(DefaultBodyLimit::max(64 * 1024))
         .with_state(app)
 }

@@ -69,9 +69,14 @@ impl Passwords {
     }
 
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let _place = self.queue.try_acquire().map_err(|_| Problem::overloaded())?;
-        let _turn = self.turns.acquire().await.map_err(Problem::internal)?;
-        tokio::task::spawn_blocking(work).await.map_err(Problem::internal)
+        let place = self.queue.clone().try_acquire_owned().map_err(|_| Problem::overloaded())?;
+        let turn = self.turns.clone().acquire_owned().await.map_err(Problem::internal)?;
+        // Held by the work itself: whoever asked may hang up, and the work goes on.
+        let in_turn = move || {
+            let _held = (place, turn);
+            work()
+        };
+        tokio::task::spawn_blocking(in_turn).await.map_err(Problem::internal)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 problem documents: a sentence for a person and a code for a program.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::{
     ApiKeyError, AppError, GrantError, InstanceError, InvalidId, InvalidValue, OAuthClientError, OrganizationError,
@@ -137,6 +137,12 @@ pub(crate) async fn no_such_route() -> Problem {
         "route_not_found",
         "there is no such route; see /openapi.json for those there are",
     )
+}
+
+/// A route that exists, but not for this method.
+pub(crate) async fn no_such_method(method: Method) -> Problem {
+    let detail = format!("this route does not take {method}; the Allow header names what it takes");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
 impl From<database::Error> for Problem {

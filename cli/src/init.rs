@@ -49,9 +49,15 @@ pub async fn run(args: InitArgs) -> Result<(), Failure> {
 
     let service = Service::start(args.instance.open().await?, Settings::new(""), None).await?;
     let made = initialise(&service.app, owner, args.organization).await.map_err(|problem| problem.detail().to_owned());
+    let printed = made.map(|made| print(&made, args.output));
+    // Only now: whoever is killed while stopping must have seen the secret, which nobody can show again.
     service.stop().await;
-    let Initialised { organization_id, user_id, api_key, api_secret } = made?;
-    match args.output {
+    Ok(printed?)
+}
+
+fn print(made: &Initialised, output: Output) {
+    let Initialised { organization_id, user_id, api_key, api_secret } = made;
+    match output {
         Output::Json => println!(
             "{}",
             json!({
@@ -63,5 +69,4 @@ pub async fn run(args: InitArgs) -> Result<(), Failure> {
              The secret is shown this once: keep it now."
         ),
     }
-    Ok(())
 }

@@ -60,7 +60,7 @@ impl Service {
         stop_now: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
         let router = Router::new().merge(api::router(self.app.clone())).merge(portal::router(self.app.clone()));
-        let router = portal::pages(router).layer(axum::middleware::from_fn(api::announce));
+        let router = portal::pages(router, &self.app).layer(axum::middleware::from_fn(api::announce));
         let draining = CancellationToken::new();
         let begun = draining.clone();
         let service = router.into_make_service_with_connect_info::<SocketAddr>();

@@ -62,9 +62,18 @@ impl Error {
         Self::Statement(sqlx::Error::Encode(source))
     }
 
-    /// Whether a row with the same key was there already.
+    /// Whether the values themselves were refused, so that trying again cannot help: SQLSTATE classes 22 (data
+    /// exception) and 23 (integrity constraint), SQLite's CONSTRAINT, MISMATCH and TOOBIG.
     #[must_use]
-    pub fn is_unique_violation(&self) -> bool {
-        matches!(self, Self::Statement(sqlx::Error::Database(error)) if error.is_unique_violation())
+    pub fn is_about_the_values(&self) -> bool {
+        let Self::Statement(sqlx::Error::Database(error)) = self else {
+            return matches!(self, Self::Statement(sqlx::Error::Encode(_)));
+        };
+        let code = error.code().unwrap_or_default();
+        match error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+            Some(_) => code.starts_with("22") || code.starts_with("23"),
+            // Extended result codes keep the primary one in the lowest byte.
+            None => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 18..=20)),
+        }
     }
 }

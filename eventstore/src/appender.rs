@@ -2,21 +2,25 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use database::{Db, Error};
-use sqlx::SqlitePool;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
+use sqlx::{PgPool, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tracing::error;
 
 use crate::personal::NewKey;
-use crate::record::{Context, StreamId};
-use crate::tail::EventRow;
+use crate::record::{Context, Recorded, StreamId};
 use crate::{Clock, StoreError, postgres, sqlite};
 
 /// A batch is cut here, so that one commit stays short.
 const EVENTS_PER_BATCH: usize = 1_000;
+/// If so many commands wait, the next batch is on its way to PostgreSQL while the last one is being written there:
+/// the ledger's lock makes it wait, but the network, its encoding and the answers to the last one do not.
+const WORTH_A_SECOND_BATCH: usize = 16;
 
 /// What a command adds to one stream.
 #[derive(Debug, Clone)]
@@ -119,6 +123,7 @@ pub enum Outcome {
 pub(crate) struct Prepared {
     pub streams: Vec<PreparedStream>,
     pub context: String,
+    pub readable_context: Context,
     pub claims: Vec<PreparedClaim>,
     pub idempotency: Option<Idempotency>,
     pub new_keys: Vec<NewKey>,
@@ -136,6 +141,7 @@ pub(crate) struct PreparedEvent {
     pub event_type: String,
     pub schema_version: u32,
     pub payload: String,
+    pub readable: serde_json::Value,
 }
 
 pub(crate) struct PreparedClaim {
@@ -175,10 +181,10 @@ pub(crate) struct Appender {
 }
 
 impl Appender {
-    /// Starts the appender; `committed` is called with what each durable batch stored, in order.
-    pub(crate) fn start(db: Db, clock: Clock, committed: impl Fn(Vec<EventRow>) + Send + Sync + 'static) -> Self {
+    /// Starts the appender; `committed` is called with what each durable batch stored.
+    pub(crate) fn start(db: Db, clock: Clock, committed: impl Fn(Vec<Recorded>) + Send + Sync + 'static) -> Self {
         let (queue, waiting) = mpsc::channel(4_096);
-        tokio::spawn(run(db, clock, waiting, committed));
+        tokio::spawn(run(db, clock, waiting, Arc::new(committed)));
         Self { queue }
     }
 
@@ -189,28 +195,39 @@ impl Appender {
     }
 }
 
-async fn run(db: Db, clock: Clock, mut queue: mpsc::Receiver<Queued>, committed: impl Fn(Vec<EventRow>) + Send + Sync) {
+type Committed = Arc<dyn Fn(Vec<Recorded>) + Send + Sync>;
+
+async fn run(db: Db, clock: Clock, mut queue: mpsc::Receiver<Queued>, committed: Committed) {
+    let mut idle = match &db {
+        Db::Postgres(pool) => vec![Writer::postgres(pool), Writer::postgres(pool)],
+        Db::Sqlite { write, .. } => vec![Writer::Sqlite(write.clone())],
+    };
     let closed = db.closed();
     tokio::pin!(closed);
-    let mut writer = match &db {
-        Db::Postgres(pool) => Writer::Postgres(postgres::Writer::new(pool.clone())),
-        Db::Sqlite { write, .. } => Writer::Sqlite(write.clone()),
-    };
+    let mut writing = JoinSet::new();
     let mut waiting = VecDeque::new();
     loop {
-        if waiting.is_empty() {
-            let next = tokio::select! {
-                next = queue.recv() => next,
-                () = &mut closed => None,
-            };
-            let Some(queued) = next else { return };
-            waiting.push_back(queued);
+        tokio::select! {
+            biased;
+            Some(writer) = writing.join_next() => idle.extend(writer.ok()),
+            next = queue.recv() => match next {
+                Some(queued) => waiting.push_back(queued),
+                None => return,
+            },
+            () = &mut closed => return,
         }
         while let Ok(queued) = queue.try_recv() {
             waiting.push_back(queued);
         }
-        let (batch, replies) = take_independent(&mut waiting);
-        answer(&mut writer, clock.now(), batch, replies, &committed).await;
+        while !waiting.is_empty() && (writing.is_empty() || waiting.len() >= WORTH_A_SECOND_BATCH) {
+            let Some(mut writer) = idle.pop() else { break };
+            let (batch, replies) = take_independent(&mut waiting);
+            let (now, committed) = (clock.now(), committed.clone());
+            writing.spawn(async move {
+                answer(&mut writer, now, batch, replies, &committed).await;
+                writer
+            });
+        }
     }
 }
 
@@ -241,6 +258,10 @@ enum Writer {
 }
 
 impl Writer {
+    fn postgres(pool: &PgPool) -> Self {
+        Self::Postgres(postgres::Writer::new(pool.clone()))
+    }
+
     async fn append(&mut self, now: DateTime<Utc>, batch: &[Prepared]) -> Result<Vec<Outcome>, Error> {
         match self {
             Self::Postgres(writer) => writer.append(now, batch).await,
@@ -254,7 +275,7 @@ async fn answer(
     now: DateTime<Utc>,
     batch: Vec<Prepared>,
     replies: Vec<Reply>,
-    committed: &(impl Fn(Vec<EventRow>) + Sync),
+    committed: &Committed,
 ) {
     match writer.append(now, &batch).await {
         Ok(outcomes) => deliver(now, batch, replies, outcomes, committed),
@@ -296,12 +317,16 @@ fn deliver(
     batch: Vec<Prepared>,
     replies: Vec<Reply>,
     outcomes: Vec<Outcome>,
-    committed: &(impl Fn(Vec<EventRow>) + Sync),
+    committed: &Committed,
 ) {
-    let rows: Vec<EventRow> =
-        batch.into_iter().zip(&outcomes).flat_map(|(one, outcome)| rows(now, one, outcome)).collect();
-    if !rows.is_empty() {
-        committed(rows);
+    let mut events = Vec::new();
+    for (command, outcome) in batch.into_iter().zip(&outcomes) {
+        if let Outcome::Committed { first, .. } = outcome {
+            record(now, command, *first, &mut events);
+        }
+    }
+    if !events.is_empty() {
+        committed(events);
     }
     for (reply, outcome) in replies.into_iter().zip(outcomes) {
         // Whoever asked may be gone; the commit stands.
@@ -309,28 +334,27 @@ fn deliver(
     }
 }
 
-/// The rows of a command, as they were stored.
-fn rows(now: DateTime<Utc>, command: Prepared, outcome: &Outcome) -> Vec<EventRow> {
-    let Outcome::Committed { first, .. } = outcome else { return Vec::new() };
-    let mut rows = Vec::new();
+/// A command's events as they will be read.
+fn record(now: DateTime<Utc>, command: Prepared, first: u64, events: &mut Vec<Recorded>) {
+    let mut position = first;
     for part in command.streams {
         for (version, event) in (part.expected_version + 1..).zip(part.events) {
-            rows.push(EventRow {
-                position: (first + rows.len() as u64).cast_signed(),
+            events.push(Recorded {
+                position,
                 tenant: part.tenant.clone(),
                 stream_type: part.stream.kind.to_owned(),
                 stream_id: part.stream.id.clone(),
-                version: version.cast_signed(),
+                version,
                 event_id: event.event_id,
                 event_type: event.event_type,
-                schema_version: i64::from(event.schema_version),
-                payload: event.payload,
-                context: command.context.clone(),
+                schema_version: event.schema_version,
                 recorded_at: now,
+                context: command.readable_context.clone(),
+                payload: Ok(event.readable),
             });
+            position += 1;
         }
     }
-    rows
 }
 
 fn fail(reply: Reply, problem: Error) {

@@ -15,6 +15,7 @@ type State = Arc<dyn Any + Send + Sync>;
 pub(crate) struct Slot {
     seen: AtomicU64,
     state: Mutex<Option<(u64, State)>>,
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Slot {
@@ -24,6 +25,11 @@ impl Slot {
         let (version, state) = state.as_ref()?;
         let fresh = *version >= self.seen.load(Ordering::Acquire);
         fresh.then(|| state.clone().downcast().ok().map(|state| (*version, state))).flatten()
+    }
+
+    /// Waits until no other command of this node is changing the stream.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// Keeps a state unless a later one is there.

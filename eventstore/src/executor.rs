@@ -8,7 +8,7 @@ use cqrs_es::{Aggregate, DomainEvent};
 use uuid::Uuid;
 
 use crate::appender::{Append, ClaimChange, Idempotency, NewEvent, Outcome, StreamAppend};
-use crate::store::{Kept, decode};
+use crate::store::{Kept, decode, remembered};
 use crate::{Context, EventStore, ExecuteError, INSTANCE_TENANT, Loaded, StoreError, StreamId};
 
 /// So often is a command decided again when others were faster.
@@ -85,13 +85,18 @@ impl EventStore {
         A: Aggregate<Services = ()> + Clone + 'static,
         A::Command: Clone,
     {
-        let mut loaded = self.load::<A>(execution.id).await?;
+        // Taken before anything is read, so that an event which the tail sees meanwhile is not missed.
+        let slot = self.slot::<A>(execution.id);
+        // Those who change the same stream on this node take turns, rather than all but one of them in vain.
+        let _turn = slot.turn().await;
+        // A stream that is not in memory is usually a new one, so that is tried first: the append finds out.
+        let mut loaded = remembered(&slot).unwrap_or_else(Loaded::guessed_new);
         for attempt in 0..TRIES {
             check_tenant(&loaded, execution.context)?;
             let (state, events) = match decide(&loaded, execution.command.clone()).await {
                 Ok((state, events)) if !events.is_empty() => (state, events),
                 // What memory says may be old: nothing is refused or called done without asking the log.
-                _ if loaded.cached => {
+                _ if !loaded.from_log => {
                     loaded = self.load_fresh(execution.id).await?;
                     continue;
                 }
@@ -101,7 +106,7 @@ impl EventStore {
                     }
                     let (state, events) = undecided.map_err(ExecuteError::Rejected)?;
                     let (stream_id, version) = (execution.id.to_owned(), loaded.version);
-                    let position = self.tail().head();
+                    let position = self.last_position().await?;
                     return Ok(Receipt {
                         stream_id,
                         version,
@@ -123,7 +128,7 @@ impl EventStore {
                 Outcome::Committed { last, .. } => {
                     let version = loaded.version + events.len() as u64;
                     let state = Arc::new(state);
-                    self.slot::<A>(execution.id).keep(version, Arc::new(Kept { state: state.clone(), tenant }));
+                    slot.keep(version, Arc::new(Kept { state: state.clone(), tenant }));
                     let stream_id = execution.id.to_owned();
                     return Ok(Receipt { stream_id, version, position: last, events, state, replayed: false });
                 }
@@ -164,6 +169,12 @@ impl EventStore {
     ) -> Result<Outcome, StoreError> {
         let streams = parts.into_iter().map(|Part(stream)| stream).collect();
         self.append(Append { streams, context: context.clone(), claims, idempotency: None }).await
+    }
+
+    /// Where the log ends: whoever has seen it has seen everything that was true when a command did nothing.
+    async fn last_position(&self) -> Result<u64, StoreError> {
+        let row: Option<(i64,)> = self.0.db.fetch_optional("SELECT position FROM ledger WHERE id = 1", ()).await?;
+        Ok(row.map_or(0, |(position,)| position.cast_unsigned()))
     }
 
     /// A request that was committed before answers as it did then, even if it would be refused now.

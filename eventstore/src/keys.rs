@@ -99,9 +99,7 @@ impl MasterKey {
             Ok(text) => Self::parse(&text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let text = STANDARD.encode(random_key());
-                let mut made =
-                    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(failed)?;
-                writeln!(made, "{text}").and_then(|()| made.sync_all()).map_err(failed)?;
+                write_once(file, &text).map_err(failed)?;
                 Self::parse(&text)
             }
             Err(error) => Err(failed(error)),
@@ -115,4 +113,17 @@ impl MasterKey {
     pub(crate) fn unwrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Vec<u8>, StoreError> {
         self.0.open(purpose, wrapped).ok_or(StoreError::WrongMasterKey)
     }
+}
+
+/// Writes a file that is there whole or not at all, also after a power cut, and never over another one.
+fn write_once(file: &Path, text: &str) -> std::io::Result<()> {
+    let unfinished = file.with_extension("key.new");
+    let mut options = std::fs::OpenOptions::new();
+    let mut made = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    writeln!(made, "{text}")?;
+    made.sync_all()?;
+    std::fs::hard_link(&unfinished, file)?;
+    std::fs::remove_file(&unfinished)?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder)?.sync_all()
 }

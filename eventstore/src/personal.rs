@@ -25,6 +25,28 @@ pub(crate) struct NewKey {
     pub wrapped: Vec<u8>,
 }
 
+/// Why a stored text could not be opened.
+pub(crate) enum Unopened {
+    /// For good: the sentence says what is wrong with it.
+    Damaged(String),
+    /// For now.
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Unopened {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // A key that the master key does not unwrap will not open by trying again.
+            StoreError::WrongMasterKey => Self::Damaged(error.to_string()),
+            other => Self::Failed(other),
+        }
+    }
+}
+
+fn damaged(sentence: String) -> Unopened {
+    Unopened::Damaged(sentence)
+}
+
 /// Seals and opens personal data; `None` in the cache is a destroyed key.
 pub(crate) struct Personal {
     db: Db,
@@ -54,47 +76,66 @@ impl Personal {
         URL_SAFE_NO_PAD.encode(hmac::sign(&self.lookup, value.as_bytes()))
     }
 
-    /// Seals every `$personal` in `payload`, making keys as needed.
-    pub(crate) async fn seal(&self, payload: &mut Value, new_keys: &mut Vec<NewKey>) -> Result<(), StoreError> {
-        for place in marked(payload, "$personal") {
-            let subject = place["$personal"]["subject"].as_str().unwrap_or(NOBODY).to_owned();
-            let clear = place["$personal"]["value"].to_string();
-            let sealed = self.seal_under(&subject, &clear, new_keys).await?;
-            *place = json!({"$sealed": {"subject": subject, "box": sealed}});
+    /// Seals every `$personal` in `payload`, making keys as needed. Answers the text to store, and what a reader
+    /// of it will see.
+    pub(crate) async fn seal(
+        &self,
+        mut payload: Value,
+        new_keys: &mut Vec<NewKey>,
+    ) -> Result<(String, Value), StoreError> {
+        if marked(&mut payload, "$personal").is_empty() {
+            return Ok((serde_json::to_string(&payload)?, payload));
         }
-        Ok(())
+        let mut readable = payload.clone();
+        for (place, shown) in marked(&mut payload, "$personal").into_iter().zip(marked(&mut readable, "$personal")) {
+            let subject = place["$personal"]["subject"].as_str().unwrap_or(NOBODY).to_owned();
+            let value = place["$personal"]["value"].take();
+            let sealed = self.seal_under(&subject, &value.to_string(), new_keys).await?;
+            *place = json!({"$sealed": {"subject": subject, "box": sealed.text}});
+            *shown = if sealed.opens {
+                json!({"$personal": {"subject": subject, "value": value}})
+            } else {
+                json!({"$erased": {"subject": subject}})
+            };
+        }
+        Ok((serde_json::to_string(&payload)?, readable))
     }
 
-    /// The context as it is stored: its origin sealed under the acting user's key.
+    /// The context as it is stored, its origin sealed under the acting user's key, and as a reader will see it.
     pub(crate) async fn seal_context(
         &self,
-        context: &Context,
+        context: Context,
         new_keys: &mut Vec<NewKey>,
-    ) -> Result<String, StoreError> {
-        let mut stored = serde_json::to_value(context)?;
+    ) -> Result<(String, Context), StoreError> {
+        let mut stored = serde_json::to_value(&context)?;
+        let mut readable = Context { tenant: None, ..context };
         if let Some(origin) = stored.get_mut("origin") {
-            let subject = match &context.actor {
+            let subject = match &readable.actor {
                 Actor::User(id) => id.as_str(),
                 _ => NOBODY,
             };
             let sealed = self.seal_under(subject, &origin.to_string(), new_keys).await?;
-            *origin = json!({"$sealed": {"subject": subject, "box": sealed}});
+            *origin = json!({"$sealed": {"subject": subject, "box": sealed.text}});
+            if !sealed.opens {
+                readable.origin = None;
+            }
         }
-        Ok(serde_json::to_string(&stored)?)
+        Ok((serde_json::to_string(&stored)?, readable))
     }
 
     /// Opens every `$sealed` in a stored text.
     ///
     /// # Errors
-    /// A sentence, when the text is no JSON or a box does not open.
-    pub(crate) async fn open_text(&self, stored: &str) -> Result<Value, String> {
-        let mut value: Value = serde_json::from_str(stored).map_err(|error| format!("it is not JSON ({error})"))?;
+    /// Damage when the text is no JSON or a box does not open; a database that fails is no damage.
+    pub(crate) async fn open_text(&self, stored: &str) -> Result<Value, Unopened> {
+        let mut value: Value =
+            serde_json::from_str(stored).map_err(|error| damaged(format!("it is not JSON ({error})")))?;
         if !stored.contains("\"$sealed\"") {
             return Ok(value);
         }
         for place in marked(&mut value, "$sealed") {
             let subject = place["$sealed"]["subject"].as_str().unwrap_or_default().to_owned();
-            let key = self.key(&subject).await.map_err(|error| error.to_string())?;
+            let key = self.key(&subject).await?;
             *place = match key {
                 KeyOf::Known(key) => {
                     let opened = place["$sealed"]["box"]
@@ -103,29 +144,29 @@ impl Personal {
                         .and_then(|sealed| key.open(&purpose(&subject), &sealed))
                         .and_then(|clear| serde_json::from_slice::<Value>(&clear).ok());
                     let Some(value) = opened else {
-                        return Err(format!("the sealed data of {subject} does not open with its key"));
+                        return Err(damaged(format!("the sealed data of {subject} does not open with its key")));
                     };
                     json!({"$personal": {"subject": subject, "value": value}})
                 }
                 KeyOf::Destroyed => json!({"$erased": {"subject": subject}}),
-                KeyOf::Missing => return Err(format!("the data key of {subject} is missing")),
+                KeyOf::Missing => return Err(damaged(format!("the data key of {subject} is missing"))),
             };
         }
         Ok(value)
     }
 
     /// The context from its stored text; an erased origin is absent.
-    pub(crate) async fn open_context(&self, stored: &str) -> Result<Context, String> {
+    pub(crate) async fn open_context(&self, stored: &str) -> Result<Context, Unopened> {
         let mut value = self.open_text(stored).await?;
         if let Some(origin) = value.get_mut("origin") {
             *origin = origin["$personal"]["value"].take();
         }
-        serde_json::from_value(value).map_err(|error| format!("its context is malformed ({error})"))
+        serde_json::from_value(value).map_err(|error| damaged(format!("its context is malformed ({error})")))
     }
 
     /// Seals a text that no single person owns, e.g. a snapshot.
     pub(crate) async fn seal_for_nobody(&self, clear: &str) -> Result<String, StoreError> {
-        self.seal_under(NOBODY, clear, &mut Vec::new()).await
+        Ok(self.seal_under(NOBODY, clear, &mut Vec::new()).await?.text)
     }
 
     /// Opens what [`Self::seal_for_nobody`] made.
@@ -135,22 +176,22 @@ impl Personal {
         String::from_utf8(clear).ok()
     }
 
-    async fn seal_under(&self, subject: &str, clear: &str, new_keys: &mut Vec<NewKey>) -> Result<String, StoreError> {
-        let key = match self.key(subject).await? {
-            KeyOf::Known(key) => key,
+    async fn seal_under(&self, subject: &str, clear: &str, new_keys: &mut Vec<NewKey>) -> Result<Sealed, StoreError> {
+        let (key, opens) = match self.key(subject).await? {
+            KeyOf::Known(key) => (key, true),
             // Nothing more is kept of someone erased: it is sealed under a key that is thrown away.
-            KeyOf::Destroyed => Arc::new(SealingKey::new(&random_key())),
+            KeyOf::Destroyed => (Arc::new(SealingKey::new(&random_key())), false),
             KeyOf::Missing => match new_keys.iter().find(|new| new.subject == subject) {
-                Some(new) => self.unwrap(subject, &new.wrapped)?,
+                Some(new) => (self.unwrap(subject, &new.wrapped)?, true),
                 None => {
                     let wrapped = self.master.wrap(&purpose(subject), &random_key());
                     let key = self.unwrap(subject, &wrapped)?;
                     new_keys.push(NewKey { subject: subject.to_owned(), wrapped });
-                    key
+                    (key, true)
                 }
             },
         };
-        Ok(URL_SAFE_NO_PAD.encode(key.seal(&purpose(subject), clear.as_bytes())))
+        Ok(Sealed { text: URL_SAFE_NO_PAD.encode(key.seal(&purpose(subject), clear.as_bytes())), opens })
     }
 
     fn unwrap(&self, subject: &str, wrapped: &[u8]) -> Result<Arc<SealingKey>, StoreError> {
@@ -170,6 +211,12 @@ impl Personal {
         self.keys.insert(subject.to_owned(), key.clone()).await;
         Ok(key.map_or(KeyOf::Destroyed, KeyOf::Known))
     }
+}
+
+/// A box, and whether there is a key that opens it.
+struct Sealed {
+    text: String,
+    opens: bool,
 }
 
 enum KeyOf {

@@ -1,6 +1,5 @@
 //! The store: opening it, loading an aggregate, appending.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -16,7 +15,7 @@ use crate::appender::{
 use crate::cache::{Cache, Slot};
 use crate::keys::MasterKey;
 use crate::personal::Personal;
-use crate::tail::EventRow;
+use crate::tail::{EventRow, Seen};
 use crate::{Clock, Recorded, StoreError, Tail, Vault};
 
 /// A stream with more events than this since its snapshot gets a new one.
@@ -45,13 +44,29 @@ pub struct Loaded<A> {
     pub version: u64,
     /// Whose it is; `None` if nothing ever happened to it.
     pub tenant: Option<String>,
-    pub(crate) cached: bool,
+    pub(crate) from_log: bool,
+}
+
+impl<A: Default> Loaded<A> {
+    /// What an aggregate is before its first event.
+    pub(crate) fn guessed_new() -> Self {
+        Self { state: Arc::default(), version: 0, tenant: None, from_log: false }
+    }
 }
 
 /// What the cache keeps of a stream.
 pub(crate) struct Kept<A> {
     pub(crate) state: Arc<A>,
     pub(crate) tenant: String,
+}
+
+/// A stream's head, with its snapshot if it has one.
+#[derive(sqlx::FromRow)]
+struct StartRow {
+    tenant: String,
+    version: Option<i64>,
+    fingerprint: Option<String>,
+    state: Option<String>,
 }
 
 impl EventStore {
@@ -64,11 +79,12 @@ impl EventStore {
         let vault = Vault::new(db.clone(), master.clone(), clock.clone());
         let personal = Arc::new(Personal::open(db.clone(), master, &vault).await?);
         let head: Option<(i64,)> = db.fetch_optional("SELECT position FROM ledger WHERE id = 1", ()).await?;
-        let tail = Tail::new(db.clone(), personal.clone(), head.map_or(0, |(position,)| position.cast_unsigned()));
+        let head = head.map_or(0, |(position,)| position.cast_unsigned());
         let cache = Arc::new(Cache::new(100_000));
-        tail.start(cache.clone(), kinds.iter().map(|kind| (*kind, ())).collect::<HashMap<_, _>>());
-        let wake = tail.clone();
-        let appender = Appender::start(db.clone(), clock.clone(), move |rows| wake.committed(rows));
+        let seen = Seen { kinds: kinds.to_vec(), cache: cache.clone() };
+        let tail = Tail::start(db.clone(), personal.clone(), seen, head);
+        let readers = tail.clone();
+        let appender = Appender::start(db.clone(), clock.clone(), move |events| readers.committed(events));
         let fingerprint = OnceCell::new();
         Ok(Self(Arc::new(Inner { db, clock, personal, vault, appender, tail, cache, fingerprint })))
     }
@@ -121,21 +137,22 @@ impl EventStore {
         let mut streams = Vec::with_capacity(append.streams.len());
         for part in append.streams {
             let mut events = Vec::with_capacity(part.events.len());
-            for mut event in part.events {
-                self.0.personal.seal(&mut event.payload, &mut new_keys).await?;
+            for event in part.events {
+                let (payload, readable) = self.0.personal.seal(event.payload, &mut new_keys).await?;
                 events.push(PreparedEvent {
                     event_id: Uuid::now_v7().to_string(),
                     event_type: event.event_type,
                     schema_version: event.schema_version,
-                    payload: serde_json::to_string(&event.payload)?,
+                    payload,
+                    readable,
                 });
             }
             let (stream, tenant, expected_version) = (part.stream, part.tenant, part.expected_version);
             streams.push(PreparedStream { stream, tenant, expected_version, events });
         }
-        let context = self.0.personal.seal_context(&append.context, &mut new_keys).await?;
+        let (context, readable_context) = self.0.personal.seal_context(append.context, &mut new_keys).await?;
         let claims = append.claims.into_iter().map(|change| self.prepare_claim(change)).collect();
-        Ok(Prepared { streams, context, claims, idempotency: append.idempotency, new_keys })
+        Ok(Prepared { streams, context, readable_context, claims, idempotency: append.idempotency, new_keys })
     }
 
     fn prepare_claim(&self, change: ClaimChange) -> PreparedClaim {
@@ -158,12 +175,10 @@ impl EventStore {
     where
         A: Aggregate + 'static,
     {
-        let slot = self.slot::<A>(id);
-        if let Some((version, kept)) = slot.fresh::<Kept<A>>() {
-            let tenant = Some(kept.tenant.clone());
-            return Ok(Loaded { state: kept.state.clone(), version, tenant, cached: true });
+        match remembered(&self.slot::<A>(id)) {
+            Some(loaded) => Ok(loaded),
+            None => self.load_fresh(id).await,
         }
-        self.load_fresh(id).await
     }
 
     /// Loads an aggregate from the log, whatever is in memory.
@@ -176,7 +191,7 @@ impl EventStore {
     {
         let slot = self.slot::<A>(id);
         let Some((tenant, (mut version, mut state))) = self.start::<A>(id).await? else {
-            return Ok(Loaded { state: Arc::default(), version: 0, tenant: None, cached: false });
+            return Ok(Loaded { from_log: true, ..Loaded::guessed_new() });
         };
         let events = self.events_of(A::TYPE, id, version).await?;
         for event in &events {
@@ -194,7 +209,7 @@ impl EventStore {
         if events.len() > SNAPSHOT_EVERY {
             self.write_snapshot_later(id.to_owned(), version, state.clone());
         }
-        Ok(Loaded { state, version, tenant: Some(tenant), cached: false })
+        Ok(Loaded { state, version, tenant: Some(tenant), from_log: true })
     }
 
     /// All events of a stream after a version, in order.
@@ -214,7 +229,7 @@ impl EventStore {
             .await?;
         let mut events = Vec::with_capacity(rows.len());
         for row in rows {
-            events.push(row.open(&self.0.personal).await);
+            events.push(row.open(&self.0.personal).await?);
         }
         Ok(events)
     }
@@ -225,7 +240,7 @@ impl EventStore {
 
     /// Whose stream it is, and the state to start folding from: its snapshot if this program wrote one.
     async fn start<A: Aggregate>(&self, id: &str) -> Result<Option<(String, (u64, A))>, StoreError> {
-        let row: Option<(String, Option<i64>, Option<String>, Option<String>)> = self
+        let row: Option<StartRow> = self
             .0
             .db
             .fetch_optional(
@@ -235,7 +250,7 @@ impl EventStore {
                 (A::TYPE, id),
             )
             .await?;
-        let Some((tenant, version, fingerprint, sealed)) = row else { return Ok(None) };
+        let Some(StartRow { tenant, version, fingerprint, state: sealed }) = row else { return Ok(None) };
         let snapshot = match (version, fingerprint, sealed) {
             (Some(version), Some(fingerprint), Some(sealed)) if fingerprint == self.fingerprint().await => {
                 let text = self.0.personal.open_for_nobody(&sealed).await;
@@ -285,6 +300,13 @@ impl EventStore {
             })
             .await
     }
+}
+
+/// The aggregate, if this node has its latest state in memory.
+pub(crate) fn remembered<A: Aggregate + 'static>(slot: &Slot) -> Option<Loaded<A>> {
+    let (version, kept) = slot.fresh::<Kept<A>>()?;
+    let tenant = Some(kept.tenant.clone());
+    Some(Loaded { state: kept.state.clone(), version, tenant, from_log: false })
 }
 
 pub(crate) fn decode<E: serde::de::DeserializeOwned>(event: &Recorded) -> Result<E, StoreError> {

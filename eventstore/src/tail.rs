@@ -1,8 +1,7 @@
 //! Reading the log in order: pages of it, and the end of it as it grows.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,15 +13,13 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use crate::cache::Cache;
-use crate::personal::Personal;
+use crate::personal::{Personal, Unopened};
 use crate::{Recorded, StoreError};
 
 /// So many of the latest events stay in memory, shared by all who follow.
 const RECENT: usize = 4_096;
 /// So many events are read at once.
 const PAGE: usize = 1_000;
-/// So many events that this node committed itself may wait for the tail; beyond them it reads from the database.
-const OWN: usize = 8_192;
 /// How often a node looks for what other nodes appended, when nobody told it.
 const POLL: Duration = Duration::from_millis(250);
 /// Notices to the other nodes are at least so far apart: each one takes a lock that all of PostgreSQL shares.
@@ -36,78 +33,94 @@ pub struct Tail(Arc<Inner>);
 struct Inner {
     db: Db,
     personal: Arc<Personal>,
+    seen: Seen,
     head: watch::Sender<u64>,
     recent: RwLock<VecDeque<Arc<Recorded>>>,
-    /// What this node committed and need not read back, in order.
-    own: Mutex<VecDeque<EventRow>>,
-    wake: Arc<Wake>,
+    wake: Arc<Notify>,
     /// For nodes beside this one; only PostgreSQL has any.
     notice: Arc<Notify>,
-    ended: CancellationToken,
-    _ends_with_the_last_reader: DropGuard,
+    _ends_the_tasks: DropGuard,
 }
 
-/// Wakes the tail.
-#[derive(Default)]
-struct Wake {
-    notify: Notify,
-    /// Set when another node has appended: what this node committed itself is then not all there is.
-    others: AtomicBool,
+/// The aggregates in memory, told of every event before a reader sees it.
+pub(crate) struct Seen {
+    /// The aggregate types that this node loads.
+    pub(crate) kinds: Vec<&'static str>,
+    pub(crate) cache: Arc<Cache>,
 }
 
 #[derive(sqlx::FromRow)]
 pub(crate) struct EventRow {
-    pub(crate) position: i64,
-    pub(crate) tenant: String,
-    pub(crate) stream_type: String,
-    pub(crate) stream_id: String,
-    pub(crate) version: i64,
-    pub(crate) event_id: String,
-    pub(crate) event_type: String,
-    pub(crate) schema_version: i64,
-    pub(crate) payload: String,
-    pub(crate) context: String,
-    pub(crate) recorded_at: DateTime<Utc>,
+    position: i64,
+    tenant: String,
+    stream_type: String,
+    stream_id: String,
+    version: i64,
+    event_id: String,
+    event_type: String,
+    schema_version: i64,
+    payload: String,
+    context: String,
+    recorded_at: DateTime<Utc>,
 }
 
 impl Tail {
-    pub(crate) fn new(db: Db, personal: Arc<Personal>, head: u64) -> Self {
+    /// Follows the log after `head` as long as someone reads it and the database is open.
+    pub(crate) fn start(db: Db, personal: Arc<Personal>, seen: Seen, head: u64) -> Self {
         let ended = CancellationToken::new();
-        Self(Arc::new(Inner {
-            db,
+        let tail = Self(Arc::new(Inner {
+            db: db.clone(),
             personal,
+            seen,
             head: watch::Sender::new(head),
             recent: RwLock::default(),
-            own: Mutex::default(),
             wake: Arc::default(),
             notice: Arc::default(),
-            _ends_with_the_last_reader: ended.clone().drop_guard(),
-            ended,
-        }))
-    }
-
-    /// Follows the log as long as someone reads it and the database is open, and tells the cache of aggregates
-    /// what it sees.
-    pub(crate) fn start(&self, cache: Arc<Cache>, kinds: HashMap<&'static str, ()>) {
-        let inner = &self.0;
-        tokio::spawn(follow(Arc::downgrade(inner), inner.wake.clone(), inner.ended.clone(), cache, kinds));
-        if matches!(self.0.db, Db::Postgres(_)) {
+            _ends_the_tasks: ended.clone().drop_guard(),
+        }));
+        let inner = &tail.0;
+        tokio::spawn(follow(Arc::downgrade(inner), inner.wake.clone(), ended.clone()));
+        if matches!(db, Db::Postgres(_)) {
             let node = Uuid::now_v7().to_string();
-            let (db, ended) = (inner.db.clone(), inner.ended.clone());
             tokio::spawn(tell_others(db.clone(), inner.notice.clone(), node.clone(), ended.clone()));
             tokio::spawn(listen_to_others(db, inner.wake.clone(), node, ended));
         }
+        tail
     }
 
-    /// Called with what this node has committed.
-    pub(crate) fn committed(&self, rows: Vec<EventRow>) {
-        let mut own = self.0.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if own.len() + rows.len() <= OWN {
-            own.extend(rows);
+    /// Called with what this node has committed, which it need not read back.
+    pub(crate) fn committed(&self, events: Vec<Recorded>) {
+        if !self.publish(events.into_iter().map(Arc::new)) {
+            self.0.wake.notify_one();
         }
-        drop(own);
-        self.0.wake.notify.notify_one();
         self.0.notice.notify_one();
+    }
+
+    /// Shows readers the events that follow the head, and passes over those before it; `false` when some are
+    /// missing in between.
+    fn publish(&self, events: impl IntoIterator<Item = Arc<Recorded>>) -> bool {
+        let mut recent = self.0.recent.write().unwrap_or_else(PoisonError::into_inner);
+        let mut head = self.head();
+        let mut dense = true;
+        for event in events {
+            if event.position <= head {
+                continue;
+            }
+            dense = event.position == head + 1;
+            if !dense {
+                break;
+            }
+            head = event.position;
+            let Seen { kinds, cache } = &self.0.seen;
+            if let Some(kind) = kinds.iter().find(|kind| **kind == event.stream_type) {
+                cache.saw(kind, &event.stream_id, event.version);
+            }
+            recent.push_back(event);
+        }
+        let surplus = recent.len().saturating_sub(RECENT);
+        recent.drain(..surplus);
+        self.0.head.send_if_modified(|known| std::mem::replace(known, head) != head);
+        dense
     }
 
     /// The last position that this node has read.
@@ -156,79 +169,34 @@ impl Tail {
             if row.position.cast_unsigned() != expected {
                 return Err(StoreError::Hole { position: expected });
             }
-            page.push(Arc::new(row.open(&self.0.personal).await));
+            page.push(Arc::new(row.open(&self.0.personal).await?));
         }
         Ok(page)
     }
 
-    /// Reads what is new; `false` when there is nothing more that this node knows of.
-    async fn advance(&self, cache: &Cache, kinds: &HashMap<&'static str, ()>) -> Result<bool, StoreError> {
-        let head = self.head();
-        let own = self.own_after(head);
-        let (page, more) = if own.is_empty() {
-            self.0.wake.others.store(false, Ordering::Release);
-            let page = self.read(head, PAGE).await?;
-            let more = !page.is_empty();
-            (page, more)
-        } else {
-            (self.open(own).await, self.0.wake.others.load(Ordering::Acquire))
-        };
-        let Some(last) = page.last().map(|event| event.position) else { return Ok(false) };
-        for event in &page {
-            if let Some((kind, ())) = kinds.get_key_value(event.stream_type.as_str()) {
-                cache.saw(kind, &event.stream_id, event.version);
+    /// Reads what is new.
+    async fn advance(&self) -> Result<(), StoreError> {
+        loop {
+            let page = self.read(self.head(), PAGE).await?;
+            let complete = page.len() < PAGE;
+            self.publish(page);
+            if complete {
+                return Ok(());
             }
         }
-        {
-            let mut recent = self.0.recent.write().unwrap_or_else(PoisonError::into_inner);
-            recent.extend(page);
-            let surplus = recent.len().saturating_sub(RECENT);
-            recent.drain(..surplus);
-        }
-        self.0.head.send_replace(last);
-        Ok(more || !self.0.own.lock().unwrap_or_else(PoisonError::into_inner).is_empty())
-    }
-
-    /// What this node committed right after `head`; nothing when another node was first.
-    fn own_after(&self, head: u64) -> Vec<EventRow> {
-        let mut own = self.0.own.lock().unwrap_or_else(PoisonError::into_inner);
-        while own.front().is_some_and(|row| row.position.cast_unsigned() <= head) {
-            own.pop_front();
-        }
-        let follows = (head + 1..).zip(own.iter()).take(PAGE);
-        let count = follows.take_while(|(expected, row)| row.position.cast_unsigned() == *expected).count();
-        own.drain(..count).collect()
-    }
-
-    async fn open(&self, rows: Vec<EventRow>) -> Vec<Arc<Recorded>> {
-        let mut page = Vec::with_capacity(rows.len());
-        for row in rows {
-            page.push(Arc::new(row.open(&self.0.personal).await));
-        }
-        page
     }
 }
 
-async fn follow(
-    inner: Weak<Inner>,
-    wake: Arc<Wake>,
-    ended: CancellationToken,
-    cache: Arc<Cache>,
-    kinds: HashMap<&'static str, ()>,
-) {
+async fn follow(inner: Weak<Inner>, wake: Arc<Notify>, ended: CancellationToken) {
     while let Some(tail) = inner.upgrade().map(Tail) {
-        let pause = match tail.advance(&cache, &kinds).await {
-            Ok(true) => continue,
-            Ok(false) => wake.notify.notified(),
+        match tail.advance().await {
+            Ok(()) => {}
             Err(_) if tail.0.db.is_closed() => return,
-            Err(problem) => {
-                error!("reading the log failed: {problem}");
-                wake.notify.notified()
-            }
-        };
+            Err(problem) => error!("reading the log failed: {problem}"),
+        }
         drop(tail);
         tokio::select! {
-            () = pause => {}
+            () = wake.notified() => {}
             () = tokio::time::sleep(POLL) => {}
             () = ended.cancelled() => return,
         }
@@ -253,7 +221,7 @@ async fn tell_others(db: Db, notice: Arc<Notify>, node: String, ended: Cancellat
     }
 }
 
-async fn listen_to_others(db: Db, wake: Arc<Wake>, node: String, ended: CancellationToken) {
+async fn listen_to_others(db: Db, wake: Arc<Notify>, node: String, ended: CancellationToken) {
     let Db::Postgres(pool) = &db else { return };
     let listening = async {
         while !pool.is_closed() {
@@ -262,8 +230,7 @@ async fn listen_to_others(db: Db, wake: Arc<Wake>, node: String, ended: Cancella
                     if listener.listen(CHANNEL).await.is_ok() {
                         while let Ok(notice) = listener.recv().await {
                             if notice.payload() != node {
-                                wake.others.store(true, Ordering::Release);
-                                wake.notify.notify_one();
+                                wake.notify_one();
                             }
                         }
                     }
@@ -281,12 +248,18 @@ async fn listen_to_others(db: Db, wake: Arc<Wake>, node: String, ended: Cancella
 }
 
 impl EventRow {
-    pub(crate) async fn open(self, personal: &Personal) -> Recorded {
-        let (context, payload) = match personal.open_context(&self.context).await {
-            Ok(context) => (context, personal.open_text(&self.payload).await),
-            Err(problem) => (crate::Context::default(), Err(problem)),
+    /// The event, readable or damaged; an error only when the database failed.
+    pub(crate) async fn open(self, personal: &Personal) -> Result<Recorded, StoreError> {
+        let opened = async {
+            let context = personal.open_context(&self.context).await?;
+            Ok((context, personal.open_text(&self.payload).await?))
         };
-        Recorded {
+        let (context, payload) = match opened.await {
+            Ok((context, payload)) => (context, Ok(payload)),
+            Err(Unopened::Damaged(sentence)) => (crate::Context::default(), Err(sentence)),
+            Err(Unopened::Failed(error)) => return Err(error),
+        };
+        Ok(Recorded {
             position: self.position.cast_unsigned(),
             tenant: self.tenant,
             stream_type: self.stream_type,
@@ -298,6 +271,6 @@ impl EventRow {
             recorded_at: self.recorded_at,
             context,
             payload,
-        }
+        })
     }
 }

@@ -6,7 +6,6 @@
 mod assets;
 mod client;
 mod errors;
-mod fields;
 mod forms;
 mod headers;
 mod page;
@@ -38,11 +37,14 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(errors::method_not_allowed)
         .layer(forms::from_our_own_pages(&app))
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
-        .layer(from_fn_with_state(app.clone(), headers::require_tls))
         .with_state(app)
 }
 
 /// For the whole server's routes: errors become pages where a person reads them, and every page is protected.
-pub fn pages(router: Router) -> Router {
-    router.fallback(errors::no_such_page).layer(from_fn(headers::protect)).layer(from_fn(errors::show_as_pages))
+pub fn pages(router: Router, app: &App) -> Router {
+    router
+        .fallback(errors::no_such_page)
+        .layer(from_fn(headers::protect))
+        .layer(from_fn(errors::show_as_pages))
+        .layer(from_fn_with_state(app.clone(), headers::require_tls))
 }

@@ -1,5 +1,6 @@
 //! What every page of a signed-in person has: who it is, for which organization, and where to go from here.
 
+use api::fields::Query;
 use api::sign_in::{SignedIn, session_of};
 use api::{App, Problem};
 use askama::Template;
@@ -11,7 +12,6 @@ use domain::OrganizationId;
 use projections::Membership;
 use serde::Deserialize;
 
-use crate::fields::Query;
 use crate::sign_in::ContinueTo;
 
 /// So many organizations can be switched between.

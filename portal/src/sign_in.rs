@@ -1,5 +1,6 @@
 //! Signing in and out.
 
+use api::fields::{Form, Query};
 use api::oauth::authorize::form_target;
 use api::sign_in::{Attempt, Visitor};
 use api::{App, Arrival, Problem};
@@ -10,7 +11,6 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use crate::fields::{Form, Query};
 use crate::headers::policy_for_form_to;
 use crate::page::html;
 

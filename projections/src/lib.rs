@@ -75,6 +75,15 @@ impl Views {
         Ok(true)
     }
 
+    /// How many streams some follower of the log cannot read past.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn parked_streams(&self) -> Result<i64, Error> {
+        let row: Option<(i64,)> = self.db.fetch_optional("SELECT COUNT(*) FROM parked_streams", ()).await?;
+        Ok(row.map_or(0, |(count,)| count))
+    }
+
     /// How far each read model is, by name.
     ///
     /// # Errors

@@ -5,8 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::Duration;
 use domain::{
-    Approval, Client, ClientId, CodeChallenge, CodeChallengeMethod, Grant, GrantCommand, GrantId, Organization,
-    RedirectUri, Scopes,
+    Approval, Client, ClientId, CodeChallenge, CodeChallengeMethod, Grant, GrantCommand, GrantId, RedirectUri, Scopes,
 };
 use eventstore::Execution;
 use url::{Url, form_urlencoded};
@@ -14,10 +13,13 @@ use uuid::Uuid;
 
 use super::paths;
 use super::token::Parameters;
-use crate::access_token::active_client;
+use crate::access_token::{active_client, is_member};
 use crate::secrets::token_of;
 use crate::sign_in::{SignedIn, Visitor};
 use crate::{App, Arrival, ErrorPage, Problem, hash_of};
+
+/// A nonce is stored with its grant, for ever.
+const LONGEST_NONCE: usize = 1_024;
 
 /// `GET /oauth/authorize`; a query is read like a form.
 pub(crate) async fn get(
@@ -45,7 +47,9 @@ pub async fn form_target(app: &App, continue_to: &str) -> Option<String> {
     let query = continue_to.strip_prefix(paths::AUTHORIZE)?.strip_prefix('?')?;
     let parameters = Parameters::from_form(query.as_bytes()).ok()?;
     let trusted = trust(app, &parameters).await.ok()?;
-    trusted.redirect_uri.origin()
+    // A native app's address has a scheme of its own and no origin (RFC 8252 §7.1).
+    let scheme = || Url::parse(trusted.redirect_uri.as_str()).ok().map(|uri| format!("{}:", uri.scheme()));
+    trusted.redirect_uri.origin().or_else(scheme)
 }
 
 async fn answer(app: &App, visitor: Visitor, arrival: &Arrival, form: &[u8]) -> Result<Response, Problem> {
@@ -63,7 +67,8 @@ async fn answer(app: &App, visitor: Visitor, arrival: &Arrival, form: &[u8]) -> 
             let mut pairs = form_urlencoded::Serializer::new(String::new());
             for (name, value) in form_urlencoded::parse(form) {
                 // Asked for once; asking again after the sign-in would never end.
-                if !(name == "prompt" && value == "login") && name != "max_age" {
+                let value = if name == "prompt" { without_login(&value) } else { value.into_owned() };
+                if name != "max_age" && !(name == "prompt" && value.is_empty()) {
                     pairs.append_pair(&name, &value);
                 }
             }
@@ -76,6 +81,10 @@ async fn answer(app: &App, visitor: Visitor, arrival: &Arrival, form: &[u8]) -> 
             Ok(back(app, &trusted, &[("error", error), ("error_description", description)]))
         }
     }
+}
+
+fn without_login(prompt: &str) -> String {
+    prompt.split(' ').filter(|word| *word != "login").collect::<Vec<_>>().join(" ")
 }
 
 enum Next {
@@ -135,8 +144,7 @@ async fn decide(
     };
     // An installed app is trusted by its organization: its members are signed in without a page (R036, R047).
     let organization_id = trusted.client.organization_id.clone();
-    let organization = app.store.load::<Organization>(organization_id.as_str()).await?;
-    if organization.state.role_of(&session.user_id).is_none() {
+    if !is_member(app, &session.user_id, Some(&organization_id)).await? {
         return Ok(Next::Refuse("access_denied", "You are not a member of the organization that installed this app"));
     }
     if trusted.client.installation.is_none() {
@@ -200,6 +208,9 @@ impl AuthorizationRequest {
         let allowed = |scope: &str| harmless.contains(&scope) || client.scopes.contains(scope);
         if asked.is_empty() || !asked.iter().all(|scope| allowed(scope.as_str())) {
             return Err(not_allowed);
+        }
+        if parameters.get("nonce").is_some_and(|nonce| nonce.len() > LONGEST_NONCE) {
+            return Err(("invalid_request", "nonce must have at most 1024 bytes"));
         }
         let max_age = match parameters.get("max_age").map(str::parse::<u32>) {
             None => None,
@@ -276,6 +287,12 @@ fn page(heading: &str, text: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_word_login_is_taken_off_the_prompt() {
+        assert_eq!(without_login("login consent"), "consent");
+        assert_eq!(without_login("login"), "");
+    }
 
     #[test]
     fn an_answer_is_added_to_the_query_that_is_there() {

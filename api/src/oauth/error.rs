@@ -67,6 +67,11 @@ impl OAuthError {
         Self { challenge, ..Self::new(StatusCode::FORBIDDEN, "insufficient_scope", description) }
     }
 
+    /// Not now, but soon: nothing is wrong with what was sent.
+    pub(crate) fn unavailable(description: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", description)
+    }
+
     fn server_error() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "something went wrong here; it was logged")
     }
@@ -79,6 +84,9 @@ impl IntoResponse for OAuthError {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         if let Some(challenge) = self.challenge.and_then(|text| HeaderValue::from_str(&text).ok()) {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
@@ -88,6 +96,9 @@ impl IntoResponse for OAuthError {
 
 impl From<StoreError> for OAuthError {
     fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::Stopping) {
+            return Self::unavailable(error.to_string());
+        }
         tracing::error!("a token request failed: {error}");
         Self::server_error()
     }
@@ -108,6 +119,9 @@ impl From<crate::keys::KeyError> for OAuthError {
 
 impl From<Problem> for OAuthError {
     fn from(problem: Problem) -> Self {
+        if problem.status() == StatusCode::SERVICE_UNAVAILABLE {
+            return Self::unavailable(problem.detail());
+        }
         tracing::error!("a token request failed: {}", problem.detail());
         Self::server_error()
     }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::OAuthError;
 use super::client_authentication::authenticate;
-use crate::access_token::{AccessClaims, numeric_date};
+use crate::access_token::{AccessClaims, is_member, numeric_date, sign_in_stands};
 use crate::secrets::{base64_digest, stream_of, token_of};
 use crate::{App, Arrival, hash_of};
 
@@ -104,6 +104,7 @@ impl TokenRequest<'_> {
             .get("code_verifier")
             .map(|plain| Verifier { plain: plain.to_owned(), s256: base64_digest(plain.as_bytes()) });
         let issue = self.issue(grant_id);
+        self.must_stand(&issue.grant_id).await?;
         let command = GrantCommand::RedeemCode {
             code_hash: hash_of(code),
             client_id: self.client_id.clone(),
@@ -120,6 +121,7 @@ impl TokenRequest<'_> {
         let presented = self.parameters.required("refresh_token")?;
         let grant_id = stream_of("refresh_", presented).ok_or_else(|| refused(GrantError::InvalidRefreshToken))?;
         let issue = self.issue(grant_id);
+        self.must_stand(&issue.grant_id).await?;
         let command = GrantCommand::Refresh {
             presented: hash_of(presented),
             client_id: self.client_id.clone(),
@@ -129,6 +131,15 @@ impl TokenRequest<'_> {
             next: issue.refresh.clone(),
         };
         self.execute(issue, command).await
+    }
+
+    /// Who granted it may still act, with the same password, in the same organization (R270, R047).
+    async fn must_stand(&self, grant_id: &GrantId) -> Result<(), OAuthError> {
+        let grant = self.app.store.load::<Grant>(grant_id.as_str()).await?;
+        let Some(granted) = grant.state.authorization() else { return Err(refused(GrantError::NotFound)) };
+        let stands = sign_in_stands(self.app, &granted.user_id, &granted.session_id).await?
+            && is_member(self.app, &granted.user_id, granted.organization_id.as_ref()).await?;
+        if stands { Ok(()) } else { Err(OAuthError::invalid_grant("The user must sign in again")) }
     }
 
     fn issue(&self, grant_id: Uuid) -> Issue {
@@ -147,7 +158,8 @@ impl TokenRequest<'_> {
         let receipt = self.app.store.execute::<Grant>(execution).await.map_err(|error| match error {
             ExecuteError::Rejected(rule) => refused(rule),
             ExecuteError::Store(error) => error.into(),
-            other => OAuthError::invalid_grant(other.to_string()),
+            // Nothing is wrong with the grant: the client may send it again.
+            other => OAuthError::unavailable(other.to_string()),
         })?;
         let issued = receipt
             .events

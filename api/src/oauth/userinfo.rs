@@ -21,7 +21,8 @@ pub(crate) async fn show(State(app): State<App>, headers: HeaderMap) -> Result<R
     let organization = live.claims.organization_id.as_ref();
     let row = projections::userinfo(&app.views.db, &live.claims.sub, organization)
         .await?
-        .ok_or_else(OAuthError::invalid_token)?;
+        // The log knows this user, so the read model is behind.
+        .ok_or_else(|| OAuthError::unavailable("the read models are being rebuilt; send the request again"))?;
     let mut claims = json!({"sub": live.claims.sub});
     if live.scopes.contains("profile") {
         claims["name"] = row.name.into();

@@ -206,7 +206,10 @@ async fn apply_all(projection: &dyn Projection, tx: &mut Tx, page: &[Arc<Recorde
     for event in read {
         let waits = parked.iter().any(|(kind, id)| *kind == event.stream_type && *id == event.stream_id);
         if !waits {
-            projection.apply(tx, event).await?;
+            projection.apply(tx, event).await.map_err(|problem| match problem {
+                ApplyError::Database(error) if error.is_about_the_values() => ApplyError::Poison(error.to_string()),
+                other => other,
+            })?;
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use api::fields::{Form, Query};
 use api::{App, Arrival, Installed, Problem};
 use askama::Template;
 use axum::extract::State;
@@ -12,7 +13,6 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::cut;
-use crate::fields::{Form, Query};
 use crate::page::{Person, Section, html};
 
 const PAGE: i64 = 60;
@@ -225,11 +225,10 @@ async fn must_administer(
     organization_id: &OrganizationId,
     person: &Person,
 ) -> Result<std::sync::Arc<Organization>, Problem> {
-    let organization = app.store.load::<Organization>(organization_id.as_str()).await?.state;
-    if is_admin(&organization, person) {
-        return Ok(organization);
-    }
-    Err(Problem::forbidden("only owners and admins of the organization can install and uninstall apps"))
+    let administers = |organization: &Organization| is_admin(organization, person);
+    let organization = app.store.load_where(organization_id.as_str(), administers).await?;
+    let refused = || Problem::forbidden("only owners and admins of the organization can install and uninstall apps");
+    organization.map(|loaded| loaded.state).ok_or_else(refused)
 }
 
 fn is_admin(organization: &Organization, person: &Person) -> bool {

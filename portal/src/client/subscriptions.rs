@@ -1,5 +1,6 @@
 //! What the organization subscribes to (R261).
 
+use api::fields::Query;
 use api::{App, Problem};
 use askama::Template;
 use axum::extract::State;
@@ -8,7 +9,6 @@ use projections::SubscriptionRow;
 use serde::Deserialize;
 
 use super::cut;
-use crate::fields::Query;
 use crate::page::{Person, Section, html};
 
 const PAGE: i64 = 100;

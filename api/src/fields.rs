@@ -1,17 +1,21 @@
-//! What a browser sends in queries and forms; what cannot be read is answered with a page like every other error.
+//! What a caller sends in paths, queries and forms; what cannot be read is answered like every other error.
 
-use api::Problem;
-use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::rejection::{FormRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use crate::Problem;
+
 /// The fields of an address.
-pub(crate) struct Query<T>(pub T);
+pub struct Query<T>(pub T);
+
+/// The ids in a path; one that cannot be an id names nothing.
+pub struct Path<T>(pub T);
 
 /// The fields of a form.
-pub(crate) struct Form<T>(pub T);
+pub struct Form<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
@@ -19,6 +23,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let refused = |why: QueryRejection| unusable(why.status(), "query", &why.body_text());
         axum::extract::Query::from_request_parts(parts, state).await.map(|query| Self(query.0)).map_err(refused)
+    }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let refused = |why: PathRejection| unusable(StatusCode::NOT_FOUND, "path", &why.body_text());
+        axum::extract::Path::from_request_parts(parts, state).await.map(|path| Self(path.0)).map_err(refused)
     }
 }
 
