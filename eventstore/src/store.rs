@@ -181,6 +181,22 @@ impl EventStore {
         }
     }
 
+    /// Loads an aggregate to ask whether something holds: a no from memory is asked again of the log, because
+    /// another node may have made it a yes.
+    ///
+    /// # Errors
+    /// When the database fails or an event cannot be read.
+    pub async fn load_where<A>(&self, id: &str, holds: impl Fn(&A) -> bool) -> Result<Option<Loaded<A>>, StoreError>
+    where
+        A: Aggregate + 'static,
+    {
+        let mut loaded = self.load::<A>(id).await?;
+        if !loaded.from_log && !holds(&loaded.state) {
+            loaded = self.load_fresh(id).await?;
+        }
+        Ok(holds(&loaded.state).then_some(loaded))
+    }
+
     /// Loads an aggregate from the log, whatever is in memory.
     ///
     /// # Errors
