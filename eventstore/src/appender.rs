@@ -2,14 +2,14 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use database::{Db, Error};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{PgPool, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tracing::error;
 
 use crate::personal::NewKey;
@@ -144,6 +144,16 @@ pub(crate) struct PreparedEvent {
     pub readable: serde_json::Value,
 }
 
+impl PreparedEvent {
+    fn as_given(&self) -> NewEvent {
+        NewEvent {
+            event_type: self.event_type.clone(),
+            schema_version: self.schema_version,
+            payload: self.readable.clone(),
+        }
+    }
+}
+
 pub(crate) struct PreparedClaim {
     pub kind: &'static str,
     pub value: String,
@@ -154,6 +164,18 @@ pub(crate) struct PreparedClaim {
 impl Prepared {
     pub(crate) fn event_count(&self) -> usize {
         self.streams.iter().map(|stream| stream.events.len()).sum()
+    }
+
+    /// The append as it was given, to prepare it again.
+    pub(crate) fn as_given(&self, claims: Vec<ClaimChange>) -> Append {
+        let streams = self.streams.iter().map(|part| StreamAppend {
+            stream: part.stream.clone(),
+            tenant: part.tenant.clone(),
+            expected_version: part.expected_version,
+            events: part.events.iter().map(PreparedEvent::as_given).collect(),
+        });
+        let context = self.readable_context.clone();
+        Append { streams: streams.collect(), context, claims, idempotency: self.idempotency.clone() }
     }
 
     /// Hashes of everything that a second command in the same batch must not touch too. If two collide by accident,
@@ -184,7 +206,7 @@ impl Appender {
     /// Starts the appender; `committed` is called with what each durable batch stored.
     pub(crate) fn start(db: Db, clock: Clock, committed: impl Fn(Vec<Recorded>) + Send + Sync + 'static) -> Self {
         let (queue, waiting) = mpsc::channel(4_096);
-        tokio::spawn(run(db, clock, waiting, Arc::new(committed)));
+        tokio::spawn(run(db, clock, waiting, committed));
         Self { queue }
     }
 
@@ -195,21 +217,19 @@ impl Appender {
     }
 }
 
-type Committed = Arc<dyn Fn(Vec<Recorded>) + Send + Sync>;
-
-async fn run(db: Db, clock: Clock, mut queue: mpsc::Receiver<Queued>, committed: Committed) {
+async fn run(db: Db, clock: Clock, mut queue: mpsc::Receiver<Queued>, committed: impl Fn(Vec<Recorded>) + Send + Sync) {
     let mut idle = match &db {
         Db::Postgres(pool) => vec![Writer::postgres(pool), Writer::postgres(pool)],
         Db::Sqlite { write, .. } => vec![Writer::Sqlite(write.clone())],
     };
     let closed = db.closed();
     tokio::pin!(closed);
-    let mut writing = JoinSet::new();
+    let mut writing = FuturesUnordered::new();
     let mut waiting = VecDeque::new();
     loop {
         tokio::select! {
             biased;
-            Some(writer) = writing.join_next() => idle.extend(writer.ok()),
+            Some(writer) = writing.next() => idle.push(writer),
             next = queue.recv() => match next {
                 Some(queued) => waiting.push_back(queued),
                 None => return,
@@ -222,9 +242,9 @@ async fn run(db: Db, clock: Clock, mut queue: mpsc::Receiver<Queued>, committed:
         while !waiting.is_empty() && (writing.is_empty() || waiting.len() >= WORTH_A_SECOND_BATCH) {
             let Some(mut writer) = idle.pop() else { break };
             let (batch, replies) = take_independent(&mut waiting);
-            let (now, committed) = (clock.now(), committed.clone());
-            writing.spawn(async move {
-                answer(&mut writer, now, batch, replies, &committed).await;
+            let (now, committed) = (clock.now(), &committed);
+            writing.push(async move {
+                answer(&mut writer, now, batch, replies, committed).await;
                 writer
             });
         }
@@ -275,7 +295,7 @@ async fn answer(
     now: DateTime<Utc>,
     batch: Vec<Prepared>,
     replies: Vec<Reply>,
-    committed: &Committed,
+    committed: &(impl Fn(Vec<Recorded>) + Sync),
 ) {
     match writer.append(now, &batch).await {
         Ok(outcomes) => deliver(now, batch, replies, outcomes, committed),
@@ -317,7 +337,7 @@ fn deliver(
     batch: Vec<Prepared>,
     replies: Vec<Reply>,
     outcomes: Vec<Outcome>,
-    committed: &Committed,
+    committed: &(impl Fn(Vec<Recorded>) + Sync),
 ) {
     let mut events = Vec::new();
     for (command, outcome) in batch.into_iter().zip(&outcomes) {

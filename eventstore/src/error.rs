@@ -16,6 +16,19 @@ pub enum StoreError {
         /// Why.
         problem: String,
     },
+    /// The end of a stream is missing.
+    #[error("the stream {stream} had {head} events, but only {found} are there; restore the log from a backup")]
+    Shortened {
+        /// Its type and id.
+        stream: String,
+        /// How many were appended.
+        head: u64,
+        /// How many were found.
+        found: u64,
+    },
+    /// There is nothing to append.
+    #[error("an append without events stores nothing, not even its claims")]
+    NoEvents,
     /// A position is missing.
     #[error("the log has no event at position {position}, but later ones; restore it from a backup")]
     Hole {

@@ -164,18 +164,6 @@ impl Personal {
         serde_json::from_value(value).map_err(|error| damaged(format!("its context is malformed ({error})")))
     }
 
-    /// Seals a text that no single person owns, e.g. a snapshot.
-    pub(crate) async fn seal_for_nobody(&self, clear: &str) -> Result<String, StoreError> {
-        Ok(self.seal_under(NOBODY, clear, &mut Vec::new()).await?.text)
-    }
-
-    /// Opens what [`Self::seal_for_nobody`] made.
-    pub(crate) async fn open_for_nobody(&self, sealed: &str) -> Option<String> {
-        let KeyOf::Known(key) = self.key(NOBODY).await.ok()? else { return None };
-        let clear = key.open(&purpose(NOBODY), &URL_SAFE_NO_PAD.decode(sealed).ok()?)?;
-        String::from_utf8(clear).ok()
-    }
-
     async fn seal_under(&self, subject: &str, clear: &str, new_keys: &mut Vec<NewKey>) -> Result<Sealed, StoreError> {
         let (key, opens) = match self.key(subject).await? {
             KeyOf::Known(key) => (key, true),

@@ -107,7 +107,11 @@ async fn judge_claims(
                 .bind(&claim.value)
                 .fetch_optional(&mut **tx)
                 .await?;
-            if held.is_some() && lost.is_none() {
+            let given_up = |owner: &str| {
+                let mut releases = command.claims.iter().filter(|other| !other.take);
+                releases.any(|other| other.kind == claim.kind && other.value == claim.value && other.owner == owner)
+            };
+            if held.is_some_and(|(owner,)| !given_up(&owner)) && lost.is_none() {
                 *lost = Some(Outcome::ClaimTaken { claim: claim.kind.to_owned() });
             }
         }

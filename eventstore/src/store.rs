@@ -14,7 +14,7 @@ use crate::appender::{
 };
 use crate::cache::{Cache, Slot};
 use crate::keys::MasterKey;
-use crate::personal::Personal;
+use crate::personal::{Personal, Unopened};
 use crate::tail::{EventRow, Seen};
 use crate::{Clock, Recorded, StoreError, Tail, Vault};
 
@@ -64,9 +64,18 @@ pub(crate) struct Kept<A> {
 #[derive(sqlx::FromRow)]
 struct StartRow {
     tenant: String,
+    head: i64,
     version: Option<i64>,
     fingerprint: Option<String>,
     state: Option<String>,
+}
+
+/// Where folding a stream starts.
+struct Start<A> {
+    tenant: String,
+    head: u64,
+    version: u64,
+    state: A,
 }
 
 impl EventStore {
@@ -127,9 +136,22 @@ impl EventStore {
     ///
     /// # Errors
     /// When the database fails; a conflict or a taken claim is an [`Outcome`].
-    pub async fn append(&self, append: Append) -> Result<Outcome, StoreError> {
+    pub async fn append(&self, mut append: Append) -> Result<Outcome, StoreError> {
+        append.streams.retain(|part| !part.events.is_empty());
+        if append.streams.is_empty() {
+            return Err(StoreError::NoEvents);
+        }
+        let claims = append.claims.clone();
         let prepared = self.prepare(append).await?;
-        self.0.appender.append(prepared).await
+        if prepared.new_keys.is_empty() {
+            return self.0.appender.append(prepared).await;
+        }
+        let again = prepared.as_given(claims);
+        match self.0.appender.append(prepared).await? {
+            // Perhaps another command about the same new person was first: then the key is there now.
+            Outcome::Conflict { .. } => self.0.appender.append(self.prepare(again).await?).await,
+            outcome => Ok(outcome),
+        }
     }
 
     async fn prepare(&self, append: Append) -> Result<Prepared, StoreError> {
@@ -206,7 +228,7 @@ impl EventStore {
         A: Aggregate + 'static,
     {
         let slot = self.slot::<A>(id);
-        let Some((tenant, (mut version, mut state))) = self.start::<A>(id).await? else {
+        let Some(Start { tenant, head, mut version, mut state }) = self.start::<A>(id).await? else {
             return Ok(Loaded { from_log: true, ..Loaded::guessed_new() });
         };
         let events = self.events_of(A::TYPE, id, version).await?;
@@ -219,6 +241,9 @@ impl EventStore {
             }
             state.apply(decode(event)?);
             version = event.version;
+        }
+        if version < head {
+            return Err(StoreError::Shortened { stream: format!("{} {id}", A::TYPE), head, found: version });
         }
         let state = Arc::new(state);
         slot.keep(version, Arc::new(Kept { state: state.clone(), tenant: tenant.clone() }));
@@ -254,27 +279,31 @@ impl EventStore {
         self.0.cache.slot(A::TYPE, id)
     }
 
-    /// Whose stream it is, and the state to start folding from: its snapshot if this program wrote one.
-    async fn start<A: Aggregate>(&self, id: &str) -> Result<Option<(String, (u64, A))>, StoreError> {
+    /// Where to start folding a stream: at its snapshot, if this program wrote one.
+    async fn start<A: Aggregate>(&self, id: &str) -> Result<Option<Start<A>>, StoreError> {
         let row: Option<StartRow> = self
             .0
             .db
             .fetch_optional(
-                "SELECT h.tenant, s.version, s.fingerprint, s.state FROM streams h
+                "SELECT h.tenant, h.version AS head, s.version, s.fingerprint, s.state FROM streams h
                  LEFT JOIN snapshots s ON s.stream_type = h.stream_type AND s.stream_id = h.stream_id
                  WHERE h.stream_type = $1 AND h.stream_id = $2",
                 (A::TYPE, id),
             )
             .await?;
-        let Some(StartRow { tenant, version, fingerprint, state: sealed }) = row else { return Ok(None) };
-        let snapshot = match (version, fingerprint, sealed) {
+        let Some(StartRow { tenant, head, version, fingerprint, state }) = row else { return Ok(None) };
+        let (version, state) = match (version, fingerprint, state) {
             (Some(version), Some(fingerprint), Some(sealed)) if fingerprint == self.fingerprint().await => {
-                let text = self.0.personal.open_for_nobody(&sealed).await;
-                text.and_then(|text| serde_json::from_str(&text).ok()).map(|state| (version.cast_unsigned(), state))
+                match self.0.personal.open_text(&sealed).await {
+                    Ok(state) => serde_json::from_value(state).map_or((0, None), |state| (version, Some(state))),
+                    Err(Unopened::Damaged(_)) => (0, None),
+                    Err(Unopened::Failed(error)) => return Err(error),
+                }
             }
-            _ => None,
+            _ => (0, None),
         };
-        Ok(Some((tenant, snapshot.unwrap_or_default())))
+        let (version, head) = (version.cast_unsigned(), head.cast_unsigned());
+        Ok(Some(Start { tenant, head, version, state: state.unwrap_or_default() }))
     }
 
     fn write_snapshot_later<A: Aggregate + 'static>(&self, id: String, version: u64, state: Arc<A>) {
@@ -287,7 +316,12 @@ impl EventStore {
     }
 
     async fn write_snapshot<A: Aggregate>(&self, id: &str, version: u64, state: &A) -> Result<(), StoreError> {
-        let sealed = self.0.personal.seal_for_nobody(&serde_json::to_string(state)?).await?;
+        // Sealed per person like events, so that an erasure reaches it too.
+        let mut new_keys = Vec::new();
+        let (sealed, _) = self.0.personal.seal(serde_json::to_value(state)?, &mut new_keys).await?;
+        if !new_keys.is_empty() {
+            return Ok(());
+        }
         let fingerprint = self.fingerprint().await;
         self.0
             .db

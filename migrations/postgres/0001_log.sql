@@ -153,7 +153,12 @@ BEGIN
             SELECT k.command, k.kind
             FROM (SELECT unnest(k_command) AS command, unnest(k_kind) AS kind, unnest(k_value) AS value,
                          unnest(k_take) AS take) k
-            WHERE k.take AND (SELECT true FROM claims t WHERE t.kind = k.kind AND t.value = k.value)
+            WHERE k.take AND (
+                SELECT true FROM claims t WHERE t.kind = k.kind AND t.value = k.value AND NOT EXISTS (
+                    -- Given up by the same command.
+                    SELECT FROM unnest(k_command, k_kind, k_value, k_owner, k_take) AS r (command, kind, value, owner, take)
+                    WHERE NOT r.take AND r.command = k.command AND r.kind = t.kind AND r.value = t.value
+                      AND r.owner = t.owner))
         LOOP
             lost := lost || found.command;
             verdict := verdict || 'taken'::text;
@@ -227,4 +232,9 @@ BEGIN
     END IF;
 
     UPDATE ledger SET position = base + appended WHERE id = 1;
+END $$;
+
+-- What a session puts into its temporary schema must never stand in for the log.
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION append_events SET search_path = %I, pg_temp', current_schema());
 END $$;

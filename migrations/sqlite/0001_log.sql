@@ -22,6 +22,11 @@ BEGIN SELECT RAISE(ABORT, 'the log is append-only: events are never removed'); E
 CREATE TRIGGER events_stay_dense BEFORE INSERT ON events
 WHEN NEW.position <> (SELECT COALESCE(MAX(position), 0) FROM events) + 1
 BEGIN SELECT RAISE(ABORT, 'the log is dense: an event takes the next position'); END;
+-- INSERT OR REPLACE removes what stands in its way without asking the triggers for DELETE.
+CREATE TRIGGER events_refuse_replacement BEFORE INSERT ON events
+WHEN EXISTS (SELECT 1 FROM events WHERE stream_type = NEW.stream_type AND stream_id = NEW.stream_id
+                                    AND version = NEW.version)
+BEGIN SELECT RAISE(ABORT, 'the log is append-only: a stream has one event of each version'); END;
 
 -- One row: the last position given out, and the identity of this log.
 CREATE TABLE ledger (
