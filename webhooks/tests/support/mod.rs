@@ -165,9 +165,18 @@ impl Instance {
         rows
     }
 
+    /// Every attempt of a delivery. The log may tell how it ended a moment before its last attempt is noted.
     pub async fn attempts(&self, delivery: &DeliveryRow) -> Vec<AttemptRow> {
         let id = delivery.delivery_id.parse().expect("an id");
-        webhooks::attempts_of(&self.db, &id).await.expect("rows")
+        let begun = Instant::now();
+        loop {
+            let attempts = webhooks::attempts_of(&self.db, &id).await.expect("rows");
+            if i64::try_from(attempts.len()).is_ok_and(|count| count >= delivery.attempts) {
+                return attempts;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "only these were noted: {attempts:#?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Waits until the states of an installation's deliveries are these.
