@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::{
     ApiKeyError, AppError, GrantError, InstanceError, InvalidId, InvalidValue, OAuthClientError, OrganizationError,
-    ProductError, SessionError, SubscriptionError, UserError,
+    ProductError, ResourceServerError, SessionError, SubscriptionError, UserError,
 };
 use eventstore::{ExecuteError, StoreError};
 use serde_json::json;
@@ -238,6 +238,16 @@ problems! {
         OAuthClientError::SecretNotAllowed => BAD_REQUEST "secret_not_allowed",
         OAuthClientError::SecretRequired => BAD_REQUEST "secret_required",
         OAuthClientError::SecretNotFound => NOT_FOUND "secret_not_found",
+        OAuthClientError::AuthMethodUnfit => BAD_REQUEST "invalid_token_endpoint_auth_method",
+        OAuthClientError::KeysRequired => BAD_REQUEST "invalid_jwks",
+        OAuthClientError::LifetimeOutOfRange => BAD_REQUEST "invalid_lifetime",
+    }
+    ResourceServerError {
+        ResourceServerError::NotFound => NOT_FOUND "api_not_found",
+        ResourceServerError::AlreadyDefined => CONFLICT "api_already_defined",
+        ResourceServerError::Deleted => NOT_FOUND "api_deleted",
+        ResourceServerError::LifetimeOutOfRange => BAD_REQUEST "invalid_access_token_lifetime",
+        ResourceServerError::ReservedScope(_) => BAD_REQUEST "invalid_scopes",
     }
     ProductError {
         ProductError::NotFound => NOT_FOUND "product_not_found",

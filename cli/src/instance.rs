@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use database::{Db, Folder, LOG_POSTGRES, LOG_SQLITE, VIEWS, open_postgres, open_sqlite};
 use domain::{
-    ApiKey, App, Grant, Instance, OAuthClient, Organization, Product, Session, Subscription, User, WebhookDelivery,
+    ApiKey, App, Grant, Instance, OAuthClient, Organization, Product, ResourceServer, Session, Subscription, User,
+    WebhookDelivery,
 };
 use eventstore::follow::Node;
 use eventstore::{Clock, EventStore, MasterKey};
@@ -99,7 +100,7 @@ impl Opened {
 }
 
 /// The aggregates that a node loads.
-fn kinds() -> [&'static str; 11] {
+fn kinds() -> [&'static str; 12] {
     use eventstore::aggregate_type as kind;
     [
         kind::<ApiKey>(),
@@ -109,6 +110,7 @@ fn kinds() -> [&'static str; 11] {
         kind::<OAuthClient>(),
         kind::<Organization>(),
         kind::<Product>(),
+        kind::<ResourceServer>(),
         kind::<Session>(),
         kind::<Subscription>(),
         kind::<User>(),

@@ -12,6 +12,7 @@ use crate::instance::{Instance, InstanceEvent};
 use crate::oauth_client::{OAuthClient, OAuthClientEvent};
 use crate::organization::{Organization, OrganizationEvent};
 use crate::product::{Product, ProductEvent};
+use crate::resource_server::{ResourceServer, ResourceServerEvent};
 use crate::session::{Session, SessionEvent};
 use crate::subscription::{Subscription, SubscriptionEvent};
 use crate::user::{User, UserEvent};
@@ -96,6 +97,7 @@ events! {
     ApiKey(ApiKeyEvent) of ApiKey,
     WebhookDelivery(WebhookDeliveryEvent) of WebhookDelivery,
     Instance(InstanceEvent) of Instance,
+    ResourceServer(ResourceServerEvent) of ResourceServer,
 }
 
 fn read<E: DeserializeOwned>(stream_type: &str, schema_version: u32, payload: Value) -> Result<E, DecodeError> {

@@ -127,6 +127,10 @@ id! {
     ApiKeyId: "an API key id", "key_"
 }
 id! {
+    /// An API that tokens are issued for.
+    ResourceServerId: "an API id", "api_"
+}
+id! {
     /// One webhook message; the same id in every attempt (`webhook-id`).
     DeliveryId: "a delivery id", "msg_"
 }

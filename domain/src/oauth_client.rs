@@ -9,6 +9,10 @@ use crate::aggregate::aggregate;
 use crate::ids::{AppId, InstallationId, OrganizationId};
 use crate::values::{ClientType, RedirectUri, Scopes, SecretHash, Title};
 
+mod settings;
+
+pub use settings::ClientSettings;
+
 #[derive(Debug, Clone)]
 pub enum OAuthClientCommand {
     Provision {
@@ -19,6 +23,14 @@ pub enum OAuthClientCommand {
         redirect_uris: Vec<RedirectUri>,
         scopes: Scopes,
         secret: Option<ClientSecretHash>,
+        settings: Box<ClientSettings>,
+    },
+    /// What is none stays as it is.
+    Reconfigure {
+        name: Option<Title>,
+        redirect_uris: Option<Vec<RedirectUri>>,
+        scopes: Option<Scopes>,
+        settings: Option<Box<ClientSettings>>,
     },
     /// The secret so far goes on working for `overlap`; none ends it at once (R147, R187).
     RotateSecret {
@@ -51,6 +63,19 @@ pub enum OAuthClientEvent {
         redirect_uris: Vec<RedirectUri>,
         scopes: Scopes,
         secret: Option<ClientSecretHash>,
+        #[serde(default, skip_serializing_if = "ClientSettings::is_default")]
+        settings: Box<ClientSettings>,
+    },
+    /// The new values of what changed.
+    Reconfigured {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<Title>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        redirect_uris: Option<Vec<RedirectUri>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scopes: Option<Scopes>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settings: Option<Box<ClientSettings>>,
     },
     /// The secret so far ends at `previous_expires_at`, one that was already ending ended now.
     SecretRotated {
@@ -80,8 +105,14 @@ pub enum OAuthClientError {
     Deleted,
     #[error("a single-page or native app cannot keep a secret: it uses PKCE")]
     SecretNotAllowed,
-    #[error("a web or machine-to-machine client needs a secret")]
+    #[error("a web or machine-to-machine client needs a secret, or private_key_jwt and jwks")]
     SecretRequired,
+    #[error("token_endpoint_auth_method does not fit this type of client: a single-page or native app has none")]
+    AuthMethodUnfit,
+    #[error("jwks is missing: private_key_jwt needs the client's public keys")]
+    KeysRequired,
+    #[error("access_token_lifetime must be 1 to 86400 seconds, the refresh token's lifetimes at least 1")]
+    LifetimeOutOfRange,
     #[error("this client has no such secret")]
     SecretNotFound,
 }
@@ -107,6 +138,7 @@ pub struct Client {
     pub client_type: ClientType,
     pub redirect_uris: Vec<RedirectUri>,
     pub scopes: Scopes,
+    pub settings: Box<ClientSettings>,
     /// At most two, the newest last; only the newest has no end (R148).
     pub secrets: Vec<ClientSecret>,
     /// Ids of secrets that ended, so that ending one again is nothing and a wrong id is an error.
@@ -140,6 +172,7 @@ aggregate! {
     OAuthClientCommand -> OAuthClientEvent | OAuthClientError,
     [
         Provisioned = "provisioned",
+        Reconfigured = "reconfigured",
         SecretRotated = "secret_rotated",
         SecretRevoked = "secret_revoked",
         Disabled = "disabled",
@@ -155,11 +188,7 @@ impl OAuthClient {
         Ok(match (self, command) {
             (
                 S::Unknown,
-                C::Provision { organization_id, installation, name, client_type, redirect_uris, scopes, secret },
-            ) => match (client_type.is_confidential(), &secret) {
-                (true, None) => return Err(Refused::SecretRequired),
-                (false, Some(_)) => return Err(Refused::SecretNotAllowed),
-                (true, Some(_)) | (false, None) => vec![E::Provisioned {
+                C::Provision {
                     organization_id,
                     installation,
                     name,
@@ -167,12 +196,50 @@ impl OAuthClient {
                     redirect_uris,
                     scopes,
                     secret,
-                }],
-            },
+                    settings,
+                },
+            ) => {
+                check(client_type, &settings)?;
+                match (client_type.is_confidential(), &secret) {
+                    (true, None) if !settings.uses_own_key() => return Err(Refused::SecretRequired),
+                    (false, Some(_)) => return Err(Refused::SecretNotAllowed),
+                    _ => vec![E::Provisioned {
+                        organization_id,
+                        installation,
+                        name,
+                        client_type,
+                        redirect_uris,
+                        scopes,
+                        secret,
+                        settings,
+                    }],
+                }
+            }
             (S::Unknown, _) => return Err(Refused::NotFound),
             (S::Deleted, C::Delete { .. }) => vec![],
             (S::Deleted, _) => return Err(Refused::Deleted),
             (_, C::Provision { .. }) => return Err(Refused::AlreadyProvisioned),
+
+            (
+                S::Active(client) | S::Disabled { client, .. },
+                C::Reconfigure { name, redirect_uris, scopes, settings },
+            ) => {
+                if let Some(settings) = &settings {
+                    check(client.client_type, settings)?;
+                    if client.client_type.is_confidential() && client.secrets.is_empty() && !settings.uses_own_key() {
+                        return Err(Refused::SecretRequired);
+                    }
+                }
+                let name = name.filter(|name| *name != client.name);
+                let redirect_uris = redirect_uris.filter(|uris| *uris != client.redirect_uris);
+                let scopes = scopes.filter(|scopes| *scopes != client.scopes);
+                let settings = settings.filter(|settings| *settings != client.settings);
+                if name.is_none() && redirect_uris.is_none() && scopes.is_none() && settings.is_none() {
+                    vec![]
+                } else {
+                    vec![E::Reconfigured { name, redirect_uris, scopes, settings }]
+                }
+            }
 
             (S::Active(client) | S::Disabled { client, .. }, C::RotateSecret { secret_id, hash, now, overlap }) => {
                 if !client.client_type.is_confidential() {
@@ -211,7 +278,16 @@ impl OAuthClient {
         match (self, event) {
             (
                 state,
-                E::Provisioned { organization_id, installation, name, client_type, redirect_uris, scopes, secret },
+                E::Provisioned {
+                    organization_id,
+                    installation,
+                    name,
+                    client_type,
+                    redirect_uris,
+                    scopes,
+                    secret,
+                    settings,
+                },
             ) => {
                 let secrets =
                     secret.map(|first| ClientSecret { secret_id: first.secret_id, hash: first.hash, expires_at: None });
@@ -222,6 +298,7 @@ impl OAuthClient {
                     client_type,
                     redirect_uris,
                     scopes,
+                    settings,
                     secrets: secrets.into_iter().collect(),
                     ended_secret_ids: Vec::new(),
                 });
@@ -229,6 +306,12 @@ impl OAuthClient {
             (state, E::Deleted { .. }) => *state = S::Deleted,
             (S::Unknown | S::Deleted, _) => {}
 
+            (
+                S::Active(client) | S::Disabled { client, .. },
+                E::Reconfigured { name, redirect_uris, scopes, settings },
+            ) => {
+                client.reconfigure(name, redirect_uris, scopes, settings);
+            }
             (
                 S::Active(client) | S::Disabled { client, .. },
                 E::SecretRotated { secret_id, hash, previous_expires_at },
@@ -283,6 +366,19 @@ impl Client {
         self.redirect_uris.iter().any(|own| own.as_str() == uri)
     }
 
+    fn reconfigure(
+        &mut self,
+        name: Option<Title>,
+        redirect_uris: Option<Vec<RedirectUri>>,
+        scopes: Option<Scopes>,
+        settings: Option<Box<ClientSettings>>,
+    ) {
+        self.name = name.unwrap_or_else(|| self.name.clone());
+        self.redirect_uris = redirect_uris.unwrap_or_else(|| std::mem::take(&mut self.redirect_uris));
+        self.scopes = scopes.unwrap_or_else(|| std::mem::take(&mut self.scopes));
+        self.settings = settings.unwrap_or_else(|| std::mem::take(&mut self.settings));
+    }
+
     fn has_secret(&self, secret_id: &str) -> bool {
         self.secrets.iter().any(|secret| secret.secret_id == secret_id)
     }
@@ -303,6 +399,29 @@ impl Client {
         self.secrets.retain(|secret| secret.secret_id != secret_id);
         self.ended_secret_ids.push(secret_id.to_owned());
     }
+}
+
+/// What holds for every client, whatever it was before.
+fn check(client_type: ClientType, settings: &ClientSettings) -> Result<(), OAuthClientError> {
+    use crate::values::ClientAuthMethod as Method;
+    let fits = match settings.token_endpoint_auth_method {
+        None => true,
+        Some(Method::None) => !client_type.is_confidential(),
+        Some(Method::ClientSecretPost | Method::ClientSecretBasic | Method::PrivateKeyJwt) => {
+            client_type.is_confidential()
+        }
+    };
+    if !fits {
+        return Err(OAuthClientError::AuthMethodUnfit);
+    }
+    if settings.uses_own_key() && settings.jwks.is_none() {
+        return Err(OAuthClientError::KeysRequired);
+    }
+    let refresh = [settings.refresh_token_lifetime, settings.refresh_token_absolute_lifetime];
+    let access = settings.access_token_lifetime;
+    let in_range = access.is_none_or(|seconds| (1..=ClientSettings::LONGEST_ACCESS_TOKEN).contains(&seconds))
+        && refresh.iter().flatten().all(|seconds| *seconds > 0);
+    if in_range { Ok(()) } else { Err(OAuthClientError::LifetimeOutOfRange) }
 }
 
 impl ClientSecret {
@@ -337,6 +456,7 @@ mod tests {
             redirect_uris: vec![parsed("https://crm.example/auth/callback")],
             scopes: parsed("openid email"),
             secret,
+            settings: Box::default(),
         }
     }
 
@@ -349,6 +469,7 @@ mod tests {
             redirect_uris: vec![parsed("https://crm.example/auth/callback")],
             scopes: parsed("openid email"),
             secret,
+            settings: Box::default(),
         }
     }
 
@@ -519,6 +640,7 @@ mod tests {
             redirect_uris: vec![],
             scopes: parsed("openid"),
             secret: None,
+            settings: Box::default(),
         };
         stored_as::<OAuthClient>(
             [

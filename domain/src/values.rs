@@ -4,14 +4,16 @@ use thiserror::Error;
 
 mod addresses;
 mod choices;
+mod keys;
 mod names;
 mod role;
 mod scopes;
 mod secrets;
 
-pub use addresses::{LaunchUrl, RedirectUri, WebhookUrl};
-pub use choices::{BillingCycle, ClientType, SubscriptionStatus, Visibility};
-pub use names::{AppName, Email, OrganizationName, PersonName, Slug, Title};
+pub use addresses::{ApiIdentifier, LaunchUrl, Origin, RedirectUri, WebhookUrl};
+pub use choices::{BillingCycle, ClientAuthMethod, ClientType, SigningAlgorithm, SubscriptionStatus, Visibility};
+pub use keys::Jwks;
+pub use names::{AppName, Description, Email, OrganizationName, PersonName, Slug, Title};
 pub use role::{CustomRole, Role};
 pub use scopes::{Scope, Scopes};
 pub use secrets::{CodeChallenge, CodeChallengeMethod, PasswordHash, SecretHash};

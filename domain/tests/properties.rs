@@ -86,6 +86,7 @@ mod oauth_client {
             redirect_uris: vec![],
             scopes: Scopes::default(),
             secret: Some(ClientSecretHash { secret_id: "0".into(), hash: hash(0) }),
+            settings: Box::default(),
         }
     }
 

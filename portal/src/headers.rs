@@ -9,7 +9,7 @@ use axum::response::Response;
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// The policy of a page whose form may lead to `target`, as [`api::oauth::authorize::form_target`] names it.
+/// The policy of a page whose form may lead to the origin `target`.
 pub(crate) fn policy_for_form_to(target: Option<&str>) -> HeaderValue {
     // A host may hold `;` and `,`, which would start another directive or policy.
     let is_plain = |text: &&str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b":/.-_+[]".contains(&b));

@@ -1,7 +1,7 @@
 //! Signing in and out.
 
 use api::fields::{Form, Query};
-use api::oauth::authorize::form_target;
+use api::oauth::authorize::asked_by;
 use api::sign_in::{Attempt, Visitor};
 use api::{App, Arrival, Problem};
 use askama::Template;
@@ -87,7 +87,7 @@ async fn page(
     refused: bool,
     signed_out: bool,
 ) -> Result<Response, Problem> {
-    let target = form_target(app, continue_to.as_str()).await;
+    let target = asked_by(app, continue_to.as_str()).await.and_then(|asked| asked.origin);
     let destination = target.as_deref().and_then(|target| target.split_once("://")).map(|(_, host)| host);
     let page = html(&SignInPage { continue_to: continue_to.as_str(), destination, email, refused, signed_out })?;
     // Browsers apply `form-action` to the redirects that follow the form, too.

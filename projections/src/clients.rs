@@ -40,6 +40,7 @@ async fn changed(tx: &mut Tx, recorded: &Recorded, event: OAuthClientEvent) -> R
             redirect_uris,
             scopes,
             secret: _,
+            settings: _,
         } => {
             tx.execute(
                 "INSERT INTO clients (client_id, organization_id, installation_id, name, client_type, status,
@@ -55,6 +56,17 @@ async fn changed(tx: &mut Tx, recorded: &Recorded, event: OAuthClientEvent) -> R
                     json(&scopes)?,
                     recorded.recorded_at,
                 ),
+            )
+            .await?;
+        }
+        OAuthClientEvent::Reconfigured { name, redirect_uris, scopes, settings: _ } => {
+            let redirect_uris = redirect_uris.map(|uris| json(&uris)).transpose()?;
+            let scopes = scopes.map(|scopes| json(&scopes)).transpose()?;
+            tx.execute(
+                "UPDATE clients SET name = COALESCE($2, name), redirect_uris = COALESCE($3, redirect_uris),
+                                    scopes = COALESCE($4, scopes)
+                 WHERE client_id = $1",
+                (client, name.as_ref().map(AsRef::as_ref), redirect_uris.as_deref(), scopes.as_deref()),
             )
             .await?;
         }

@@ -79,6 +79,7 @@ impl Provisioner {
             redirect_uris: app.redirect_uris.clone(),
             scopes: app.scopes.clone(),
             secret: Some(ClientSecretHash { secret_id: format!("sec_{}", event.position), hash: hash(&secret)? }),
+            settings: Box::default(),
         };
         let context = Context::caused_by(NAME, event);
         let execution = Execution::<OAuthClient>::new(client_id.as_str(), command, &context)

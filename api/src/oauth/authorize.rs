@@ -41,15 +41,31 @@ pub(crate) async fn post(
     answer(&state, visitor, &arrival, &body).await
 }
 
-/// Where the browser is sent after a form on one of our pages, if `continue_to` is an authorization request that
-/// may lead there: the page's `form-action` must allow it, since browsers apply that to redirects too.
-pub async fn form_target(app: &App, continue_to: &str) -> Option<String> {
+/// Whom a person signs in for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedBy {
+    /// The client's title, as on the consent page (R040).
+    pub client: String,
+    /// Where the browser goes afterwards; none for an app with a scheme of its own.
+    pub origin: Option<String>,
+    /// What the client says the person signs in with (OpenID Connect Core §3.1.2.1).
+    pub login_hint: Option<String>,
+    /// The languages that the client asks for, best first (BCP 47, space-separated).
+    pub ui_locales: Option<String>,
+}
+
+/// Who asks, if `continue_to` is an authorization request of a client that may be told the answer.
+pub async fn asked_by(app: &App, continue_to: &str) -> Option<AskedBy> {
     let query = continue_to.strip_prefix(paths::AUTHORIZE)?.strip_prefix('?')?;
     let parameters = Parameters::from_form(query.as_bytes()).ok()?;
     let trusted = trust(app, &parameters).await.ok()?;
-    // A native app's address has a scheme of its own and no origin (RFC 8252 §7.1).
-    let scheme = || Url::parse(trusted.redirect_uri.as_str()).ok().map(|uri| format!("{}:", uri.scheme()));
-    trusted.redirect_uri.origin().or_else(scheme)
+    let given = |name: &str| parameters.get(name).map(str::to_owned);
+    Some(AskedBy {
+        client: trusted.client.name.to_string(),
+        origin: trusted.redirect_uri.origin(),
+        login_hint: given("login_hint"),
+        ui_locales: given("ui_locales"),
+    })
 }
 
 async fn answer(app: &App, visitor: Visitor, arrival: &Arrival, form: &[u8]) -> Result<Response, Problem> {

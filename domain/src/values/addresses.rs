@@ -78,6 +78,36 @@ fn parse_launch_url(text: &str) -> Result<String, InvalidValue> {
     }
 }
 
+text_value! {
+    /// Where a script in a browser comes from: scheme, host and port, nothing after it (RFC 6454 §6.2, R144).
+    Origin = parse_origin
+}
+
+fn parse_origin(text: &str) -> Result<String, InvalidValue> {
+    match parse_exactly(text) {
+        Some(url) if is_plain_web(text, &url) && url.origin().ascii_serialization() == text => Ok(text.to_owned()),
+        _ => Err(InvalidValue::new(
+            "allowed_origins",
+            "must be origins as browsers send them, like https://app.example: scheme, host, port if unusual, no path",
+        )),
+    }
+}
+
+text_value! {
+    /// An API that tokens are for, as `audience`, `resource` and `aud` name it: an absolute URI (R096, RFC 8707 §2).
+    ApiIdentifier = parse_api_identifier
+}
+
+fn parse_api_identifier(text: &str) -> Result<String, InvalidValue> {
+    match parse_exactly(text) {
+        Some(_) if !text.contains('#') => Ok(text.to_owned()),
+        _ => Err(InvalidValue::new(
+            "identifier",
+            "must be an absolute URI without fragment, like https://api.example.com (RFC 8707 §2)",
+        )),
+    }
+}
+
 /// Where an app receives its webhooks. That it must be https outside of development is checked
 /// where it is used.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -209,6 +239,28 @@ mod tests {
         assert_eq!(origin("https://app.example/cb").as_deref(), Some("https://app.example"));
         assert_eq!(origin("http://localhost:3000/cb").as_deref(), Some("http://localhost:3000"));
         assert_eq!(origin("myapp://callback"), None);
+    }
+
+    #[test]
+    fn an_allowed_origin_is_what_browsers_send() {
+        for text in ["https://app.example", "http://localhost:3000", "https://app.example:8443"] {
+            assert_eq!(text.parse::<Origin>().unwrap().as_str(), text);
+        }
+        for text in
+            ["", "*", "null", "https://app.example/", "https://app.example:443", "https://APP.example", "app.example"]
+        {
+            assert!(text.parse::<Origin>().is_err(), "{text:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn an_api_is_named_by_an_absolute_uri() {
+        for text in ["https://api.example.com", "https://api.example.com/v2", "urn:example:api"] {
+            assert_eq!(text.parse::<ApiIdentifier>().unwrap().as_str(), text);
+        }
+        for text in ["", "api", "https://api.example.com/#x", "https://api.example.com/a b"] {
+            assert!(text.parse::<ApiIdentifier>().is_err(), "{text:?} was accepted");
+        }
     }
 
     #[test]

@@ -111,6 +111,32 @@ impl ClientType {
     }
 }
 
+choices! {
+    /// How a client proves who it is at the token endpoint (OpenID Connect Core §9).
+    ClientAuthMethod: "token_endpoint_auth_method" {
+        ClientSecretPost = "client_secret_post",
+        ClientSecretBasic = "client_secret_basic",
+        PrivateKeyJwt = "private_key_jwt",
+        None = "none",
+    }
+}
+
+choices! {
+    /// How a token is signed (RFC 7518 §3.1, RFC 8037 §3.1).
+    SigningAlgorithm: "id_token_signed_response_alg" {
+        Rs256 = "RS256",
+        Es256 = "ES256",
+        EdDsa = "EdDSA",
+    }
+}
+
+/// What every client can verify (OpenID Connect Core §15.1).
+impl Default for SigningAlgorithm {
+    fn default() -> Self {
+        Self::Rs256
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

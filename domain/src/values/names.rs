@@ -32,6 +32,11 @@ text_value! {
 }
 
 text_value! {
+    /// What something is for, in a few lines.
+    Description = parse_description
+}
+
+text_value! {
     /// A product's name in URLs and scopes; never a scope of another meaning (R131, C14).
     Slug = parse_slug
 }
@@ -75,6 +80,16 @@ fn parse_organization_name(text: &str) -> Result<String, InvalidValue> {
 
 fn parse_title(text: &str) -> Result<String, InvalidValue> {
     one_line("title", text, 120)
+}
+
+fn parse_description(text: &str) -> Result<String, InvalidValue> {
+    const LONGEST: usize = 2_000;
+    let text = text.trim();
+    let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if (1..=LONGEST).contains(&text.chars().count()) && !text.contains(is_odd) {
+        return Ok(text.to_owned());
+    }
+    Err(InvalidValue::new("description", format!("must have 1 to {LONGEST} characters and no control characters")))
 }
 
 fn one_line(field: &'static str, text: &str, longest: usize) -> Result<String, InvalidValue> {
