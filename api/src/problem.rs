@@ -4,8 +4,8 @@ use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::{
-    ApiKeyError, AppError, GrantError, InstanceError, InvalidId, InvalidValue, OAuthClientError, OrganizationError,
-    ProductError, ResourceServerError, SessionError, SubscriptionError, UserError,
+    ApiKeyError, AppError, ConsentError, GrantError, InstanceError, InvalidId, InvalidValue, OAuthClientError,
+    OrganizationError, ProductError, ResourceServerError, SessionError, SubscriptionError, UserError,
 };
 use eventstore::{ExecuteError, StoreError};
 use serde_json::json;
@@ -270,6 +270,12 @@ problems! {
     }
     GrantError {
         _ => CONFLICT "invalid_grant",
+    }
+}
+
+impl From<ConsentError> for Problem {
+    fn from(error: ConsentError) -> Self {
+        match error {}
     }
 }
 

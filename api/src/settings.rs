@@ -13,6 +13,8 @@ pub struct Settings {
     pub session_lifetime: Duration,
     /// How long an authorization code can be redeemed (R041).
     pub code_lifetime: Duration,
+    /// How long an authorization request waits for its person.
+    pub authorization_request_lifetime: Duration,
     /// How long an access token is valid (R083).
     pub access_token_lifetime: Duration,
     /// How long a refresh token is valid; each use starts anew (R088).
@@ -32,6 +34,7 @@ impl Settings {
             dev: false,
             session_lifetime: Duration::hours(12),
             code_lifetime: Duration::minutes(5),
+            authorization_request_lifetime: Duration::hours(1),
             access_token_lifetime: Duration::hours(1),
             refresh_token_lifetime: Duration::days(30),
             refresh_grace: Duration::seconds(60),

@@ -88,6 +88,12 @@ pub async fn sign_out(app: &App, session: &SignedIn, arrival: &Arrival) -> Resul
     Ok(cookie(app, "", 0))
 }
 
+/// The `Set-Cookie` that makes a browser forget its session.
+#[must_use]
+pub fn forget_session(app: &App) -> String {
+    cookie(app, "", 0)
+}
+
 /// Who is signed in at the browser that sent these headers.
 ///
 /// # Errors
