@@ -72,10 +72,10 @@ pub(crate) async fn active_client(app: &App, id: &ClientId) -> Result<Option<Cli
 /// Whether the user may still act and has not changed the password since that sign-in (R270).
 pub(crate) async fn sign_in_stands(app: &App, user: &UserId, session: &SessionId) -> Result<bool, StoreError> {
     let session = app.store.load_where(session.as_str(), |session: &Session| session.sign_in().is_some()).await?;
-    let Some(epoch) = session.and_then(|loaded| loaded.state.sign_in().map(|sign_in| sign_in.password_epoch)) else {
+    let Some(epoch) = session.and_then(|loaded| loaded.state.sign_in().map(|sign_in| sign_in.session_epoch)) else {
         return Ok(false);
     };
-    let stands = |user: &User| user.is_active() && user.password_epoch() == epoch;
+    let stands = |user: &User| user.is_active() && user.session_epoch() == epoch;
     Ok(app.store.load_where(user.as_str(), stands).await?.is_some())
 }
 

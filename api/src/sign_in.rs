@@ -66,7 +66,7 @@ pub async fn sign_in(app: &App, email: &str, password: &str, arrival: &Arrival) 
         expires_at: now + app.settings.session_lifetime,
         methods: vec!["pwd".to_owned()],
         secret_hash: hash_of(&secret),
-        password_epoch: user.password_epoch(),
+        session_epoch: user.session_epoch(),
     };
     let context = arrival.context(Actor::User(user_id.to_string()), None);
     let receipt = app.store.execute::<Session>(Execution::new(session_id.as_str(), command, &context)).await?;
@@ -101,7 +101,7 @@ pub async fn session_of(app: &App, headers: &HeaderMap) -> Result<Option<SignedI
     }
     let user = app.store.load::<User>(sign_in.user_id.as_str()).await?;
     // A new password ends every session that an older one started (R270).
-    let stands = user.state.is_active() && user.state.password_epoch() == sign_in.password_epoch;
+    let stands = user.state.is_active() && user.state.session_epoch() == sign_in.session_epoch;
     Ok(stands.then(|| SignedIn { user_id: sign_in.user_id.clone(), session_id, sign_in }))
 }
 

@@ -147,7 +147,7 @@ mod tests {
                 expires_at: "2026-01-01T12:00:00Z".parse().unwrap(),
                 methods: vec![],
                 secret_hash: "0".repeat(64).parse().unwrap(),
-                password_epoch: 0,
+                session_epoch: 0,
             },
         };
         let organization = organizations.last().cloned();
