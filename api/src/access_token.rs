@@ -113,8 +113,8 @@ async fn sign_in_stands(
         Some(EndReason::SignedOut | EndReason::Revoked) => !for_absent_users,
         Some(EndReason::PasswordChanged) => true,
     };
-    let Some(epoch) = session.state.sign_in().map(|sign_in| sign_in.password_epoch) else { return Ok(false) };
-    let stands = |user: &User| user.is_active() && user.password_epoch() == epoch;
+    let Some(epoch) = session.state.sign_in().map(|sign_in| sign_in.session_epoch) else { return Ok(false) };
+    let stands = |user: &User| user.is_active() && user.session_epoch() == epoch;
     Ok(!over && app.store.load_where(user.as_str(), stands).await?.is_some())
 }
 

@@ -222,6 +222,9 @@ problems! {
         UserError::NotFound => NOT_FOUND "user_not_found",
         UserError::AlreadyRegistered => CONFLICT "user_already_registered",
         UserError::Suspended { .. } => CONFLICT "user_suspended",
+        UserError::TotpAlreadyEnabled => CONFLICT "totp_already_enabled",
+        UserError::TotpNotEnabled => CONFLICT "totp_not_enabled",
+        UserError::WrongRecoveryCode => BAD_REQUEST "wrong_recovery_code",
     }
     SessionError {
         SessionError::NotFound => NOT_FOUND "session_not_found",

@@ -165,7 +165,7 @@ impl TokenRequest<'_> {
                 .min(),
         };
         let session = self.app.store.load::<Session>(granted.session_id.as_str()).await?.state;
-        let session_version = session.sign_in().map(|sign_in| sign_in.password_epoch);
+        let session_version = session.sign_in().map(|sign_in| sign_in.session_epoch);
         Ok(Narrowed { scopes, audiences, session_version, lifetime_of_api })
     }
 
