@@ -13,7 +13,7 @@ mod cookies;
 pub mod fields;
 mod health;
 mod installations;
-mod keys;
+pub mod keys;
 mod locale;
 pub mod oauth;
 mod passwords;
@@ -44,6 +44,8 @@ pub fn router(app: App) -> Router {
         .route("/apps", get(apps::list).post(apps::define))
         .route("/organizations/{organization_id}/installations", post(installations::create).get(installations::list))
         .route("/organizations/{organization_id}/installations/{installation_id}", delete(installations::delete))
+        .route("/keys", get(keys::management::list))
+        .route("/keys/rotate", post(keys::management::rotate_keys))
         .method_not_allowed_fallback(problem::no_such_method)
         .fallback(problem::no_such_route);
     Router::new()

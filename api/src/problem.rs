@@ -270,6 +270,7 @@ problems! {
     }
     InstanceError {
         InstanceError::AlreadyInitialised => CONFLICT "already_initialised",
+        InstanceError::KeyAlreadyAdded => CONFLICT "signing_key_already_added",
     }
     GrantError {
         _ => CONFLICT "invalid_grant",

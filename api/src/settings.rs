@@ -23,6 +23,10 @@ pub struct Settings {
     pub refresh_grace: Duration,
     /// How long a read waits for a position that the caller has seen elsewhere.
     pub read_patience: std::time::Duration,
+    /// So long a new signing key is published before it signs, so that verifiers that keep the JWK Set know it.
+    pub key_publish_lead: Duration,
+    /// So long a signing key is published after its last token: longer than any token lives (R083).
+    pub key_retention: Duration,
 }
 
 impl Settings {
@@ -39,6 +43,8 @@ impl Settings {
             refresh_token_lifetime: Duration::days(30),
             refresh_grace: Duration::seconds(60),
             read_patience: std::time::Duration::from_secs(2),
+            key_publish_lead: Duration::minutes(15),
+            key_retention: Duration::hours(25),
         }
     }
 

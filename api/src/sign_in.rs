@@ -88,13 +88,13 @@ pub async fn sign_out(app: &App, session: &SignedIn, arrival: &Arrival) -> Resul
     let context = session.context(arrival, None);
     let command = SessionCommand::End { reason: EndReason::SignedOut };
     app.store.execute::<Session>(Execution::new(session.session_id.as_str(), command, &context)).await?;
-    Ok(cookies::write(&app.settings, COOKIE, "", 0))
+    Ok(forget_session(app))
 }
 
 /// The `Set-Cookie` that makes a browser forget its session.
 #[must_use]
 pub fn forget_session(app: &App) -> String {
-    cookie(app, "", 0)
+    cookies::write(&app.settings, COOKIE, "", 0)
 }
 
 /// Who is signed in at the browser that sent these headers.

@@ -62,7 +62,7 @@ pub(crate) async fn show(State(app): State<App>) -> impl IntoResponse {
 
 /// `GET /.well-known/jwks.json`
 pub(crate) async fn keys(State(app): State<App>) -> impl IntoResponse {
-    (CACHEABLE, Json(app.keys.public().clone()))
+    (CACHEABLE, Json(app.keys.public(app.now())))
 }
 
 /// Any origin may read these, and keep them for a few minutes: a new key is published before it signs.
