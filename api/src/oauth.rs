@@ -1,12 +1,14 @@
 //! OAuth 2.0 and OpenID Connect: one file per endpoint.
 
 pub mod authorize;
+mod client_assertion;
 mod client_authentication;
 pub mod discovery;
 mod error;
 pub mod token;
 pub mod userinfo;
 
+pub use client_assertion::sweep_client_assertions;
 pub(crate) use error::OAuthError;
 
 /// Paths, also told in the discovery document.

@@ -17,7 +17,7 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::OAuthError;
-use super::client_authentication::authenticate;
+use super::client_authentication::{Authenticated, authenticate};
 use crate::access_token::{AccessClaims, is_member, numeric_date, sign_in_stands};
 use crate::secrets::{base64_digest, stream_of, token_of};
 use crate::{App, Arrival, hash_of};
@@ -76,7 +76,7 @@ pub(crate) async fn post(
 ) -> Result<Response, OAuthError> {
     let parameters = Parameters::from_body(&headers, &body)?;
     let grant_type = parameters.required("grant_type")?;
-    let (client_id, client) = authenticate(&app, &headers, &parameters).await?;
+    let Authenticated { client_id, client, .. } = authenticate(&app, &headers, &parameters).await?;
     let request = TokenRequest { app: &app, arrival: &arrival, parameters: &parameters, client_id, client };
     let answer = match grant_type {
         "authorization_code" => request.redeem_code().await?,
