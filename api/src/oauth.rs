@@ -4,6 +4,7 @@ mod answer;
 mod audience;
 pub mod authorize;
 mod claims;
+mod client_assertion;
 mod client_authentication;
 pub mod discovery;
 mod error;
@@ -20,6 +21,7 @@ mod trust;
 pub mod userinfo;
 
 pub use answer::FormPost;
+pub use client_assertion::sweep_client_assertions;
 pub(crate) use error::OAuthError;
 
 /// Paths, also told in the discovery document.

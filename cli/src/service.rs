@@ -52,6 +52,8 @@ impl Service {
             settings: Arc::new(settings),
             passwords: Passwords::default(),
         };
+        let sweeping = api::oauth::sweep_client_assertions(app.clone(), stop.clone().cancelled_owned());
+        tasks.push(tokio::spawn(sweeping));
         Ok(Self { app, opened, stop, tasks })
     }
 

@@ -12,6 +12,7 @@ mod postgres;
 mod process;
 mod program;
 mod receiver;
+pub mod seed;
 mod server;
 pub mod steps;
 

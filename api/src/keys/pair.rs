@@ -102,7 +102,7 @@ impl PrivateKey {
     ///
     /// # Errors
     /// When the library answers a point that is none.
-    pub(super) fn public(&self) -> Result<NewSigningKey, KeyError> {
+    pub(crate) fn public(&self) -> Result<NewSigningKey, KeyError> {
         let (algorithm, mut jwk, required) = match self {
             Self::Rsa(pair) => {
                 let n = URL_SAFE_NO_PAD.encode(pair.public_key().modulus().big_endian_without_leading_zero());

@@ -57,6 +57,11 @@ impl OAuthError {
         Self::invalid_client("Client authentication failed", basic)
     }
 
+    /// An `Authorization` header that is not HTTP Basic with an id and a secret.
+    pub(crate) fn basic_malformed() -> Self {
+        Self::invalid_client("The Authorization header must be HTTP Basic with client id and secret", true)
+    }
+
     fn invalid_client(description: &str, basic: bool) -> Self {
         let challenge = basic.then(|| "Basic realm=\"optare\"".to_owned());
         Self { challenge, ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description) }
