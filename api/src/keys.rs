@@ -31,6 +31,7 @@ use ring::Ring;
 /// The types of the tokens that we sign: one is never taken for another (RFC 8725 §3.11).
 const ID_TOKEN: &str = "JWT";
 const ACCESS_TOKEN: &str = "at+jwt";
+const LOGOUT_TOKEN: &str = "logout+jwt";
 
 /// How often a node looks for private keys that have signed their last token.
 const TIDYING: Duration = Duration::from_secs(60);
@@ -173,6 +174,14 @@ impl SigningKeys {
     /// When the claims are not JSON or signing fails.
     pub fn sign_access_token(&self, claims: &impl Serialize) -> Result<String, KeyError> {
         self.sign(SigningAlgorithm::Es256, ACCESS_TOKEN, claims, self.now())
+    }
+
+    /// Signs a logout token, with the algorithm of its client's ID tokens (Back-Channel Logout §2.6).
+    ///
+    /// # Errors
+    /// When the claims are not JSON or signing fails.
+    pub fn sign_logout_token(&self, algorithm: SigningAlgorithm, claims: &impl Serialize) -> Result<String, KeyError> {
+        self.sign(algorithm, LOGOUT_TOKEN, claims, self.now())
     }
 
     /// The claims of an access token that a published key signed. Expiry is the caller's to check, by its own clock.

@@ -37,7 +37,7 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     let instance = InstanceArgs { data: args.data.clone(), database_url: None, master_key: None, dev: true };
     let settings = Settings { dev: true, ..Settings::new(&base_url) };
     let delivery = webhooks::Settings { allow_private: true, ..webhooks::Settings::default() };
-    let webhooks = WebhookOptions { settings: delivery, nats_url: None };
+    let webhooks = WebhookOptions { settings: delivery, nats_url: None, logout: webhooks::LogoutSettings::default() };
     let service = Service::start(instance.open().await?, settings, Some(webhooks)).await?;
 
     let already = service.app.store.load::<Instance>(Instance::ID).await?.state.is_initialised();

@@ -45,16 +45,16 @@ struct WebhookArgs {
     /// Seconds between two looks for deliveries that nobody announced.
     #[arg(long, env = "OPTARE_WEBHOOK_SWEEP", default_value_t = 1.0)]
     webhook_sweep: f64,
+    /// Seconds that one attempt to tell a client of a logout may take.
+    #[arg(long, env = "OPTARE_LOGOUT_TIMEOUT", default_value_t = 5.0)]
+    logout_timeout: f64,
+    /// Seconds to wait after the first, second, … failed one; after the last of them it is given up.
+    #[arg(long, env = "OPTARE_LOGOUT_RETRY", value_delimiter = ',', default_values_t = [10.0, 50.0, 150.0, 390.0])]
+    logout_retry: Vec<f64>,
 }
 
 impl WebhookArgs {
     fn settings(&self, dev: bool) -> Result<webhooks::Settings, Failure> {
-        let seconds = |name: &str, given: f64| {
-            Duration::try_from_secs_f64(given)
-                .ok()
-                .filter(|duration| !duration.is_zero())
-                .ok_or_else(|| Failure(format!("--{name} must be a number of seconds above 0, not {given}")))
-        };
         let steps = self.webhook_retry.iter().map(|step| seconds("webhook-retry", *step));
         Ok(webhooks::Settings {
             allow_private: dev,
@@ -65,6 +65,22 @@ impl WebhookArgs {
             ..webhooks::Settings::default()
         })
     }
+
+    fn logout(&self) -> Result<webhooks::LogoutSettings, Failure> {
+        let steps = self.logout_retry.iter().map(|step| seconds("logout-retry", *step));
+        Ok(webhooks::LogoutSettings {
+            timeout: seconds("logout-timeout", self.logout_timeout)?,
+            retry_steps: steps.collect::<Result<_, _>>()?,
+            sweep: seconds("webhook-sweep", self.webhook_sweep)?,
+        })
+    }
+}
+
+fn seconds(name: &str, given: f64) -> Result<Duration, Failure> {
+    Duration::try_from_secs_f64(given)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| Failure(format!("--{name} must be a number of seconds above 0, not {given}")))
 }
 
 /// Runs the service until it is told to stop.
@@ -82,7 +98,11 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         }
     };
     let settings = Settings { dev: args.instance.dev, ..args.keys.apply(Settings::new(&base_url)) };
-    let webhooks = WebhookOptions { settings: args.webhooks.settings(args.instance.dev)?, nats_url: args.nats_url };
+    let webhooks = WebhookOptions {
+        settings: args.webhooks.settings(args.instance.dev)?,
+        nats_url: args.nats_url,
+        logout: args.webhooks.logout()?,
+    };
     let service = Service::start(args.instance.open().await?, settings, Some(webhooks)).await?;
     println!("listening on http://{address}");
     service.serve(listener, stop).await?;

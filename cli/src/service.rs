@@ -32,6 +32,7 @@ impl Service {
     pub async fn start(opened: Opened, settings: Settings, webhooks: Option<WebhookOptions>) -> Result<Self, Failure> {
         let stop = CancellationToken::new();
         let (views, mut tasks) = Views::start(&opened.node, opened.store.tail(), &stop);
+        let logout = webhooks.as_ref().map(|options| (options.settings.clone(), options.logout.clone()));
         if let Some(options) = webhooks {
             let running = webhooks::start(webhooks::Parts {
                 store: opened.store.clone(),
@@ -52,6 +53,20 @@ impl Service {
             settings: Arc::new(settings),
             passwords: Passwords::default(),
         };
+        if let Some((http, settings)) = logout {
+            let keys = app.keys.clone();
+            tasks.extend(webhooks::start_logout_notices(webhooks::LogoutParts {
+                store: opened.store.clone(),
+                node: opened.node.clone(),
+                http,
+                settings,
+                issuer: app.settings.base_url.clone(),
+                sign: Arc::new(move |algorithm, claims| {
+                    keys.sign_logout_token(algorithm, claims).map_err(|problem| problem.to_string())
+                }),
+                stop: stop.clone(),
+            })?);
+        }
         let sweeping = api::oauth::sweep_client_assertions(app.clone(), stop.clone().cancelled_owned());
         tasks.push(tokio::spawn(sweeping));
         Ok(Self { app, opened, stop, tasks })
@@ -103,6 +118,8 @@ pub struct WebhookOptions {
     pub settings: webhooks::Settings,
     /// JetStream, if it distributes the work.
     pub nats_url: Option<String>,
+    /// How clients are told that a session ended.
+    pub logout: webhooks::LogoutSettings,
 }
 
 /// Completes when this process is asked to stop: Ctrl-C or SIGTERM.

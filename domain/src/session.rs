@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::aggregate::aggregate;
-use crate::ids::UserId;
+use crate::ids::{ClientId, UserId};
 use crate::values::{SecretHash, choices};
 
 choices! {
@@ -32,6 +32,15 @@ choices! {
     }
 }
 
+choices! {
+    /// What became of telling a client that the session ended (OpenID Connect Back-Channel Logout §2.8).
+    LogoutOutcome: "outcome" {
+        Acknowledged = "acknowledged",
+        /// The last attempt failed.
+        Failed = "failed",
+    }
+}
+
 #[derive(Debug, Clone)]
 pub enum SessionCommand {
     /// `methods` are the `amr` values of RFC 8176, `secret_hash` is that of the cookie.
@@ -50,6 +59,11 @@ pub enum SessionCommand {
     },
     End {
         reason: EndReason,
+    },
+    NoteClientNotified {
+        client_id: ClientId,
+        outcome: LogoutOutcome,
+        attempts: u32,
     },
 }
 
@@ -72,6 +86,12 @@ pub enum SessionEvent {
     },
     Ended {
         reason: EndReason,
+    },
+    /// A client was told that it ended, or could not be.
+    ClientNotified {
+        client_id: ClientId,
+        outcome: LogoutOutcome,
+        attempts: u32,
     },
 }
 
@@ -116,6 +136,7 @@ aggregate! {
         Started = "started",
         Refused = "refused",
         Ended = "ended",
+        ClientNotified = "client_notified",
     ]
 }
 
@@ -133,6 +154,12 @@ impl Session {
             (S::Unknown | S::Refused, C::End { .. }) => return Err(Refused::NotFound),
             (S::Open(_), C::End { reason }) => vec![E::Ended { reason }],
             (S::Ended { .. }, C::End { .. }) => vec![],
+
+            (S::Unknown | S::Refused, C::NoteClientNotified { .. }) => return Err(Refused::NotFound),
+            // A password change ends sessions without a word in their streams, so it may look open.
+            (S::Open(_) | S::Ended { .. }, C::NoteClientNotified { client_id, outcome, attempts }) => {
+                vec![E::ClientNotified { client_id, outcome, attempts }]
+            }
         })
     }
 
@@ -149,6 +176,7 @@ impl Session {
                     *self = Self::Ended { sign_in, reason };
                 }
             }
+            E::ClientNotified { .. } => {}
         }
     }
 
@@ -269,6 +297,24 @@ mod tests {
         assert_eq!(after::<Session>([refused()]).sign_in(), None);
     }
 
+    fn client_notified() -> E {
+        E::ClientNotified { client_id: parsed("app_desk"), outcome: LogoutOutcome::Acknowledged, attempts: 2 }
+    }
+
+    #[test]
+    fn that_a_client_was_told_is_noted_of_sessions_only() {
+        let note = || C::NoteClientNotified {
+            client_id: parsed("app_desk"),
+            outcome: LogoutOutcome::Acknowledged,
+            attempts: 2,
+        };
+        given([started(), ended()]).when(note()).then([client_notified()]);
+        given([started()]).when(note()).then([client_notified()]);
+        given([]).when(note()).then_refused(Refused::NotFound);
+        given([refused()]).when(note()).then_refused(Refused::NotFound);
+        assert_eq!(after::<Session>([started(), client_notified()]), after::<Session>([started()]));
+    }
+
     #[test]
     fn stored_forms() {
         let nobody = E::Refused { user_id: None, reason: SignInRefusal::UnknownUser };
@@ -289,6 +335,15 @@ mod tests {
                 (refused(), json!({ "type": "refused", "user_id": "user_ada", "reason": "wrong_password" })),
                 (nobody, json!({ "type": "refused", "user_id": null, "reason": "unknown_user" })),
                 (ended(), json!({ "type": "ended", "reason": "signed_out" })),
+                (
+                    client_notified(),
+                    json!({
+                        "type": "client_notified",
+                        "client_id": "app_desk",
+                        "outcome": "acknowledged",
+                        "attempts": 2,
+                    }),
+                ),
             ],
             E::TYPES,
         );

@@ -1,5 +1,6 @@
 //! What users do, from the first click to the last webhook, over HTTP against the real server on both engines.
 
+mod back_channel_logout;
 mod command_line;
 mod install_an_app;
 mod proving_who_a_client_is;

@@ -7,6 +7,19 @@ use serde_json::{Value, json};
 
 /// Gives a client settings, with the names of the management API.
 pub async fn client_settings(server: &mut Server, client_id: &str, settings: Value) {
+    let payload = json!({"type": "reconfigured", "settings": settings});
+    event(server, "oauth_client", client_id, payload).await;
+}
+
+/// Gives a user another password, which nobody knows.
+pub async fn new_password(server: &mut Server, user_id: &str, epoch: u64) {
+    let hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$c2Vjb25k";
+    let hash = json!({"$personal": {"subject": user_id, "value": hash}});
+    event(server, "user", user_id, json!({"type": "password_set", "hash": hash, "epoch": epoch})).await;
+}
+
+/// Appends an event to a stream that exists.
+async fn event(server: &mut Server, kind: &'static str, id: &str, payload: Value) {
     server.stop().await;
     let setup = server.setup();
     let log = match setup.engine() {
@@ -19,19 +32,15 @@ pub async fn client_settings(server: &mut Server, client_id: &str, settings: Val
     .expect("the log opens");
     let master = MasterKey::from_file(&setup.data().join("master.key")).expect("its master key");
     let store = EventStore::open(log.clone(), master, Clock::default(), &[]).await.expect("the store opens");
-    let before = store.events_of("oauth_client", client_id, 0).await.expect("the client's events");
-    let last = before.last().unwrap_or_else(|| panic!("there is no client {client_id}"));
-    let event = NewEvent {
-        event_type: "oauth_client.reconfigured".to_owned(),
-        schema_version: 1,
-        payload: json!({"type": "reconfigured", "settings": settings}),
-    };
+    let before = store.events_of(kind, id, 0).await.expect("the stream's events");
+    let last = before.last().unwrap_or_else(|| panic!("there is no {kind} {id}"));
+    let event_type = format!("{kind}.{}", payload["type"].as_str().expect("every event has a type"));
     let append = Append {
         streams: vec![StreamAppend {
-            stream: StreamId { kind: "oauth_client", id: client_id.to_owned() },
+            stream: StreamId { kind, id: id.to_owned() },
             tenant: last.tenant.clone(),
             expected_version: last.version,
-            events: vec![event],
+            events: vec![NewEvent { event_type, schema_version: 1, payload }],
         }],
         context: Context::system("test"),
         claims: Vec::new(),
@@ -41,4 +50,28 @@ pub async fn client_settings(server: &mut Server, client_id: &str, settings: Val
     assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
     log.close().await;
     server.restart().await;
+}
+
+/// Empties tables of a stopped server that can be rebuilt, and makes their follower begin again.
+pub async fn forget_rows(server: &Server, tables: &[&str], follower: &str) {
+    let setup = server.setup();
+    let mut statements: Vec<String> = tables.iter().map(|table| format!("DELETE FROM {table}")).collect();
+    statements.push(format!("UPDATE followers SET position = 0 WHERE name = '{follower}'"));
+    match setup.database_url() {
+        Some(url) => {
+            let pool = sqlx::PgPool::connect(&url).await.expect("its PostgreSQL answers");
+            for statement in statements {
+                sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&pool).await.expect("the rows go");
+            }
+            pool.close().await;
+        }
+        None => {
+            let file = sqlx::sqlite::SqliteConnectOptions::new().filename(setup.data().join("views.sqlite"));
+            let pool = sqlx::SqlitePool::connect_with(file).await.expect("its views open");
+            for statement in statements {
+                sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&pool).await.expect("the rows go");
+            }
+            pool.close().await;
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod dispatch;
 mod hint;
 mod jetstream;
 mod lanes;
+mod logout_notices;
 mod masking;
 mod memory;
 mod outbox;
@@ -28,6 +29,7 @@ mod worker;
 
 pub use address::{RefusedAddress, check_url, is_public};
 pub use deliveries::{AttemptRow, DeliveryRow, State, attempts_of, deliveries_of};
+pub use logout_notices::{LogoutParts, LogoutSettings, Signer, start_logout_notices};
 pub use settings::Settings;
 pub use signature::signing_secret;
 

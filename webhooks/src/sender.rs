@@ -91,24 +91,28 @@ pub(crate) struct Sender {
     settings: Arc<Settings>,
 }
 
+/// A client that goes to vetted addresses only; the URL itself must have been [`vetted`].
+pub(crate) fn http_client(settings: &Settings) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .user_agent(&settings.user_agent)
+        .https_only(!settings.allow_private)
+        // Either would take the secret to a host that nobody vetted.
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .referer(false)
+        .dns_resolver(VettingResolver { allow_private: settings.allow_private })
+        .retry(reqwest::retry::never())
+        .connect_timeout(settings.connect_timeout)
+        .timeout(settings.timeout)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .pool_max_idle_per_host(settings.concurrency_per_endpoint)
+        .http2_max_header_list_size(16 * 1024)
+        .build()
+}
+
 impl Sender {
     pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .user_agent(&settings.user_agent)
-            .https_only(!settings.allow_private)
-            // Either would take the secret to a host that nobody vetted.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .dns_resolver(VettingResolver { allow_private: settings.allow_private })
-            .retry(reqwest::retry::never())
-            .connect_timeout(settings.connect_timeout)
-            .timeout(settings.timeout)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(settings.concurrency_per_endpoint)
-            .http2_max_header_list_size(16 * 1024)
-            .build()?;
-        Ok(Self { client, settings })
+        Ok(Self { client: http_client(&settings)?, settings })
     }
 
     /// POSTs a message; `None` if the signing secret is not usable. Takes `limit` at most.
@@ -170,7 +174,8 @@ fn body(message: &Message<'_>) -> Vec<u8> {
         .expect("a struct of texts is always JSON")
 }
 
-fn vetted(url: &str, allow_private: bool) -> Result<Url, (Failure, String)> {
+/// A URL that may be sent to, or why not.
+pub(crate) fn vetted(url: &str, allow_private: bool) -> Result<Url, (Failure, String)> {
     let url = Url::parse(url).map_err(|problem| (Failure::Address, format!("the webhook URL is no URL: {problem}")))?;
     check_url(&url, allow_private).map_err(|refused| (Failure::Address, refused.to_string()))?;
     Ok(url)
@@ -194,7 +199,8 @@ fn unanswered(started_at: DateTime<Utc>, failure: Failure, detail: String) -> At
     Attempt { started_at, latency_ms: 0, status, failure: Some(failure), detail: Some(detail), response, retry_after }
 }
 
-fn explain(problem: &reqwest::Error) -> (Failure, String) {
+/// Why no answer came, in a word and in words.
+pub(crate) fn explain(problem: &reqwest::Error) -> (Failure, String) {
     let mut causes = Vec::new();
     let mut cause = problem.source();
     while let Some(error) = cause {
