@@ -1,6 +1,10 @@
 //! Settings of the HTTP interface; each has one documented name in `docs/settings.md`.
 
+mod accounts;
+
 use chrono::Duration;
+
+pub use accounts::{AccountSettings, MailTransport, SmtpUrl};
 
 /// What an operator can change.
 #[derive(Debug, Clone)]
@@ -21,6 +25,10 @@ pub struct Settings {
     pub refresh_grace: Duration,
     /// How long a read waits for a position that the caller has seen elsewhere.
     pub read_patience: std::time::Duration,
+    /// What people do with their own account.
+    pub accounts: AccountSettings,
+    /// How many proxies of ours a request passes; each adds the address that it saw to `X-Forwarded-For`.
+    pub trusted_proxies: usize,
 }
 
 impl Settings {
@@ -36,6 +44,8 @@ impl Settings {
             refresh_token_lifetime: Duration::days(30),
             refresh_grace: Duration::seconds(60),
             read_patience: std::time::Duration::from_secs(2),
+            accounts: AccountSettings::default(),
+            trusted_proxies: 0,
         }
     }
 

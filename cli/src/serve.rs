@@ -1,10 +1,14 @@
 //! `optare serve`
 
+mod accounts;
+
 use std::time::Duration;
 
 use api::Settings;
 use clap::Args;
 use url::Url;
+
+use accounts::AccountArgs;
 
 use crate::Failure;
 use crate::instance::InstanceArgs;
@@ -26,6 +30,8 @@ pub struct ServeArgs {
     nats_url: Option<String>,
     #[command(flatten)]
     webhooks: WebhookArgs,
+    #[command(flatten)]
+    accounts: AccountArgs,
 }
 
 /// How webhooks are delivered; every number is in `docs/settings.md`.
@@ -79,7 +85,12 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
             ));
         }
     };
-    let settings = Settings { dev: args.instance.dev, ..Settings::new(&base_url) };
+    let settings = Settings {
+        dev: args.instance.dev,
+        accounts: args.accounts.settings(args.instance.dev, &args.instance.data)?,
+        trusted_proxies: args.accounts.trusted_proxies,
+        ..Settings::new(&base_url)
+    };
     let webhooks = WebhookOptions { settings: args.webhooks.settings(args.instance.dev)?, nats_url: args.nats_url };
     let service = Service::start(args.instance.open().await?, settings, Some(webhooks)).await?;
     println!("listening on http://{address}");
