@@ -1,7 +1,7 @@
 //! The HTTP interface for programs: OAuth and OpenID Connect, the management API, health.
 //!
 //! A handler says who may call it, makes a command, returns. What may not live here: a rule about the business
-//! (that is `domain`), SQL (that is `projections`), a page for people (that is `portal`).
+//! (that is `domain`), SQL about facts (that is `projections`), a page for people (that is `portal`).
 
 mod access_token;
 pub mod accounts;
@@ -10,17 +10,25 @@ mod apps;
 mod arrival;
 mod caller;
 mod cookies;
+mod devices;
 pub mod fields;
 mod health;
 mod installations;
 pub mod keys;
 mod locale;
+mod mail;
 pub mod oauth;
+pub mod own_account;
 mod passwords;
 mod problem;
+pub mod registration;
 mod secrets;
 mod settings;
 pub mod sign_in;
+pub mod sweep;
+mod throttle;
+mod totp;
+pub mod two_factor;
 
 pub use app::App;
 pub use apps::{DefineApp, define_app};
@@ -29,10 +37,11 @@ pub use caller::Caller;
 pub use installations::{Installed, install, uninstall};
 pub use keys::SigningKeys;
 pub use locale::Locale;
+pub use mail::{MailError, Mailer};
 pub use passwords::Passwords;
 pub use problem::{ErrorPage, Problem};
 pub use secrets::{hash_of, random_secret};
-pub use settings::Settings;
+pub use settings::{AccountSettings, MailTransport, Settings, SmtpUrl};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

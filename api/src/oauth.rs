@@ -21,7 +21,6 @@ mod trust;
 pub mod userinfo;
 
 pub use answer::FormPost;
-pub use client_assertion::sweep_client_assertions;
 pub(crate) use error::OAuthError;
 
 /// Paths, also told in the discovery document.

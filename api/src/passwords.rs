@@ -33,15 +33,24 @@ impl Default for Passwords {
 }
 
 impl Passwords {
+    /// Whether a new password could be hashed.
+    ///
+    /// # Errors
+    /// When it is too short or too long.
+    pub fn check(&self, password: &str) -> Result<(), Problem> {
+        if password.chars().count() < SHORTEST || password.len() > LONGEST {
+            let detail = format!("the password must have at least {SHORTEST} characters and at most {LONGEST} bytes");
+            return Err(Problem::bad_field("password", detail));
+        }
+        Ok(())
+    }
+
     /// Hashes a new password.
     ///
     /// # Errors
     /// When it is too short or too long, or the server is overloaded.
     pub async fn hash(&self, password: &str) -> Result<PasswordHash, Problem> {
-        if password.chars().count() < SHORTEST || password.len() > LONGEST {
-            let detail = format!("the password must have at least {SHORTEST} characters and at most {LONGEST} bytes");
-            return Err(Problem::bad_field("password", detail));
-        }
+        self.check(password)?;
         let password = password.to_owned();
         let hash: phc::PasswordHash = self
             .in_turn(move || Argon2::default().hash_password(password.as_bytes()))

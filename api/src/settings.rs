@@ -1,6 +1,10 @@
 //! Settings of the HTTP interface; each has one documented name in `docs/settings.md`.
 
+mod accounts;
+
 use chrono::Duration;
+
+pub use accounts::{AccountSettings, MailTransport, SmtpUrl};
 
 /// What an operator can change.
 #[derive(Debug, Clone)]
@@ -27,6 +31,10 @@ pub struct Settings {
     pub key_publish_lead: Duration,
     /// So long a signing key is published after its last token: longer than any token lives (R083).
     pub key_retention: Duration,
+    /// What people do with their own account.
+    pub accounts: AccountSettings,
+    /// How many proxies of ours a request passes; each adds the address that it saw to `X-Forwarded-For`.
+    pub trusted_proxies: usize,
 }
 
 impl Settings {
@@ -45,6 +53,8 @@ impl Settings {
             read_patience: std::time::Duration::from_secs(2),
             key_publish_lead: Duration::minutes(15),
             key_retention: Duration::hours(25),
+            accounts: AccountSettings::default(),
+            trusted_proxies: 0,
         }
     }
 

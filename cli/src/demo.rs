@@ -5,7 +5,7 @@ mod seed;
 
 use std::path::PathBuf;
 
-use api::Settings;
+use api::{AccountSettings, MailTransport, Settings};
 use clap::Args;
 use domain::Instance;
 
@@ -35,7 +35,9 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     let app_url = format!("http://localhost:{}", app_listener.local_addr()?.port());
 
     let instance = InstanceArgs { data: args.data.clone(), database_url: None, master_key: None, dev: true };
-    let settings = Settings { dev: true, ..Settings::new(&base_url) };
+    let mail = MailTransport::Folder(args.data.join("mail"));
+    let accounts = AccountSettings { registration_open: true, mail, ..AccountSettings::default() };
+    let settings = Settings { dev: true, accounts, ..Settings::new(&base_url) };
     let delivery = webhooks::Settings { allow_private: true, ..webhooks::Settings::default() };
     let webhooks = WebhookOptions { settings: delivery, nats_url: None, logout: webhooks::LogoutSettings::default() };
     let service = Service::start(instance.open().await?, settings, Some(webhooks)).await?;

@@ -1,10 +1,14 @@
 //! `optare serve`
 
+mod accounts;
+
 use std::time::Duration;
 
 use api::Settings;
 use clap::Args;
 use url::Url;
+
+use accounts::AccountArgs;
 
 use crate::Failure;
 use crate::instance::InstanceArgs;
@@ -28,6 +32,8 @@ pub struct ServeArgs {
     webhooks: WebhookArgs,
     #[command(flatten)]
     keys: crate::keys::OverlapArgs,
+    #[command(flatten)]
+    accounts: AccountArgs,
 }
 
 /// How webhooks are delivered; every number is in `docs/settings.md`.
@@ -97,7 +103,12 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
             ));
         }
     };
-    let settings = Settings { dev: args.instance.dev, ..args.keys.apply(Settings::new(&base_url)) };
+    let settings = Settings {
+        dev: args.instance.dev,
+        accounts: args.accounts.settings(args.instance.dev, &args.instance.data)?,
+        trusted_proxies: args.accounts.trusted_proxies,
+        ..args.keys.apply(Settings::new(&base_url))
+    };
     let webhooks = WebhookOptions {
         settings: args.webhooks.settings(args.instance.dev)?,
         nats_url: args.nats_url,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{App, Passwords, Settings, SigningKeys};
+use api::{App, Mailer, Passwords, Settings, SigningKeys};
 use axum::Router;
 use projections::Views;
 use tokio::net::TcpListener;
@@ -50,6 +50,7 @@ impl Service {
             store: opened.store.clone(),
             views,
             keys,
+            mailer: Mailer::new(&settings)?,
             settings: Arc::new(settings),
             passwords: Passwords::default(),
         };
@@ -67,8 +68,7 @@ impl Service {
                 stop: stop.clone(),
             })?);
         }
-        let sweeping = api::oauth::sweep_client_assertions(app.clone(), stop.clone().cancelled_owned());
-        tasks.push(tokio::spawn(sweeping));
+        tasks.push(api::sweep::start(app.clone(), stop.clone()));
         Ok(Self { app, opened, stop, tasks })
     }
 
@@ -79,7 +79,8 @@ impl Service {
         stop_now: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
         let router = Router::new().merge(api::router(self.app.clone())).merge(portal::router(self.app.clone()));
-        let router = portal::pages(router, &self.app).layer(axum::middleware::from_fn(api::announce));
+        let router = portal::pages(router, &self.app)
+            .layer(axum::middleware::from_fn_with_state(self.app.clone(), api::announce));
         let draining = CancellationToken::new();
         let begun = draining.clone();
         let service = router.into_make_service_with_connect_info::<SocketAddr>();

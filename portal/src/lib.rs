@@ -3,6 +3,7 @@
 //! What may not live here: a rule about the business (that is `domain`), SQL (that is `projections`), an answer for
 //! programs (that is `api`). A page is one file with its handler, its values and, under `templates/`, its text.
 
+mod account;
 mod assets;
 mod client;
 mod consent;
@@ -13,6 +14,8 @@ mod forms;
 mod headers;
 mod locale;
 mod page;
+mod register;
+mod reset_password;
 mod sign_in;
 mod sign_out;
 mod text;
@@ -34,6 +37,20 @@ pub fn router(app: App) -> Router {
         .route("/sign-out", get(sign_out::show).post(sign_out::submit))
         .route("/oauth/consent", get(consent::show).post(consent::answer))
         .route("/oauth/organization", get(consent::show_organizations).post(consent::choose_organization))
+        .route("/sign-in/code", get(sign_in::code::show).post(sign_in::code::submit))
+        .route("/register", get(register::show).post(register::submit))
+        .route("/verify-email", get(register::show_verification).post(register::verify))
+        .route("/forgot-password", get(reset_password::ask).post(reset_password::send))
+        .route("/reset-password", get(reset_password::show).post(reset_password::submit))
+        .route("/account", get(account::show))
+        .route("/account/verify", post(account::verify))
+        .route("/account/password", get(account::password::show).post(account::password::submit))
+        .route("/account/two-factor", get(account::two_factor::show).post(account::two_factor::begin))
+        .route("/account/two-factor/set-up", get(account::two_factor::set_up).post(account::two_factor::enable))
+        .route("/account/two-factor/turn-off", post(account::two_factor::turn_off))
+        .route("/account/two-factor/recovery-codes", post(account::two_factor::replace_codes))
+        .route("/account/sessions", get(account::sessions::show).post(account::sessions::end))
+        .route("/account/sessions/end-all", post(account::sessions::end_all))
         .route("/portal", get(client::start))
         .route("/portal/dashboard", get(client::dashboard::show))
         .route("/portal/apps", get(client::apps::show))

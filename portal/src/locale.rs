@@ -37,6 +37,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use url::form_urlencoded;
 
@@ -88,6 +89,26 @@ pub(crate) const fn holes(text: &str) -> usize {
 /// A text with a value for its `{}`.
 pub(crate) fn fill(text: &str, value: impl std::fmt::Display) -> String {
     text.replacen("{}", &value.to_string(), 1)
+}
+
+/// A time to wait, as people say it.
+pub(crate) fn in_words(locale: Locale, seconds: i64) -> String {
+    let (number, one, many) = match (locale, seconds > 90) {
+        (Locale::En, false) => (seconds, "second", "seconds"),
+        (Locale::En, true) => ((seconds + 59) / 60, "minute", "minutes"),
+        // In the dative, which follows „in“.
+        (Locale::De, false) => (seconds, "Sekunde", "Sekunden"),
+        (Locale::De, true) => ((seconds + 59) / 60, "Minute", "Minuten"),
+    };
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// A point in time, as people write it.
+pub(crate) fn moment(locale: &Locale, at: &DateTime<Utc>) -> String {
+    match locale {
+        Locale::En => at.format("%-d %B %Y, %H:%M UTC").to_string(),
+        Locale::De => at.format("%-d.%-m.%Y, %H:%M Uhr UTC").to_string(),
+    }
 }
 
 texts! {
@@ -151,6 +172,11 @@ impl Door {
         FrameTexts::of(self.locale)
     }
 
+    /// A sentence about a pause of so many seconds.
+    pub fn pause(&self, text: &str, seconds: i64) -> String {
+        fill(text, in_words(self.locale, seconds))
+    }
+
     /// Where the page is shown in another language, and stays so.
     pub fn switch_to(&self, locale: &Locale) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -202,6 +228,16 @@ mod tests {
         assert_eq!(languages("a=b", "en").best(Some("fr de")), Locale::De);
         assert_eq!(languages("optare_language=tlh", "de").best(Some("fr")), Locale::De);
         assert_eq!(languages("a=b", "fr").best(None), Locale::En);
+    }
+
+    #[test]
+    fn a_pause_and_a_moment_read_as_people_say_them() {
+        assert_eq!(in_words(Locale::En, 1), "1 second");
+        assert_eq!(in_words(Locale::De, 90), "90 Sekunden");
+        assert_eq!(in_words(Locale::En, 91), "2 minutes");
+        let at = DateTime::from_timestamp(0, 0).unwrap();
+        assert_eq!(moment(&Locale::En, &at), "1 January 1970, 00:00 UTC");
+        assert_eq!(moment(&Locale::De, &at), "1.1.1970, 00:00 Uhr UTC");
     }
 
     #[test]

@@ -5,9 +5,9 @@ use api::sign_in::{SignedIn, session_of};
 use api::{App, Locale, Problem};
 use askama::Template;
 use axum::extract::FromRequestParts;
-use axum::http::Method;
 use axum::http::request::Parts;
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
 use domain::OrganizationId;
 use projections::Membership;
 use serde::Deserialize;
@@ -158,6 +158,31 @@ pub(crate) fn go_on(door: Door, continue_to: &ContinueTo) -> Result<Response, Pr
     let text = GoOnTexts::of(door.locale);
     let door = door.at(continue_to.sign_in());
     Ok(html(&GoOnPage { door, text, continue_to: continue_to.as_str() })?.into_response())
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct MessagePage<'a> {
+    door: Door,
+    title: &'a str,
+    message: &'a str,
+    /// What it says, and where it leads.
+    link: Option<(&'a str, &'a str)>,
+}
+
+/// A page that only says something, and perhaps where to go on.
+pub(crate) fn message(door: Door, title: &str, message: &str, link: Option<(&str, &str)>) -> Result<Response, Problem> {
+    Ok(html(&MessagePage { door, title, message, link })?.into_response())
+}
+
+/// A page that says that there were too many tries (RFC 6585 §4).
+pub(crate) fn paused(seconds: i64, page: impl IntoResponse) -> Response {
+    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, seconds.to_string())], page).into_response()
+}
+
+/// The answer with cookies of ours.
+pub(crate) fn with_cookies(cookies: Vec<String>, answer: Response) -> Response {
+    (AppendHeaders(cookies.into_iter().map(|cookie| (header::SET_COOKIE, cookie))), answer).into_response()
 }
 
 #[cfg(test)]

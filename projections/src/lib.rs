@@ -7,6 +7,7 @@ mod clients;
 mod connected_apps;
 mod directory;
 mod installations;
+mod sessions;
 mod subscriptions;
 mod userinfo;
 mod verify;
@@ -16,6 +17,7 @@ pub use clients::{ClientRow, clients_of};
 pub use connected_apps::{GrantRow, grants_of};
 pub use directory::{MemberRow, Membership, OrganizationRow, UserRow, members_of, memberships_of, organization, user};
 pub use installations::{InstallationRow, installations_of};
+pub use sessions::{SessionRow, sessions_of};
 pub use subscriptions::{Licence, ProductRow, SubscriptionRow, is_product, licences_of, products_of, subscriptions_of};
 pub use userinfo::{UserinfoRow, userinfo};
 pub use verify::{Difference, verify};
@@ -40,6 +42,7 @@ pub fn all() -> Vec<Arc<dyn Projection>> {
         Arc::new(clients::Clients),
         Arc::new(subscriptions::Subscriptions),
         Arc::new(connected_apps::ConnectedApps),
+        Arc::new(sessions::Sessions),
     ]
 }
 

@@ -20,6 +20,7 @@ const TABLES: &[(&str, &str)] = &[
     ("subscriptions@1", "products"),
     ("subscriptions@1", "subscriptions"),
     ("connected_apps@1", "grants"),
+    ("sessions@1", "sessions"),
 ];
 
 const BATCH: usize = 1_000;

@@ -1,11 +1,14 @@
 //! What users do, from the first click to the last webhook, over HTTP against the real server on both engines.
 
 mod back_channel_logout;
+mod accounts;
+mod brute_force;
 mod command_line;
 mod install_an_app;
 mod proving_who_a_client_is;
 mod rotating_keys;
 mod sign_in_through_an_app;
 mod the_guides_sample_app;
+mod two_factor;
 mod two_nodes;
 mod webhooks_through_jetstream;

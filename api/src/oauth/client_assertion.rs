@@ -98,23 +98,6 @@ pub(super) async fn verify(
     Ok(if first == 1 { Ok(()) } else { Err("it was used before") })
 }
 
-/// Forgets the assertions that expired, until `stop`.
-pub async fn sweep_client_assertions(app: App, stop: impl Future<Output = ()> + Send) {
-    let sweeping = async {
-        loop {
-            let sql = "DELETE FROM client_assertions WHERE expires_at < $1";
-            if let Err(problem) = app.views.db.execute(sql, (app.now(),)).await {
-                tracing::warn!("client assertions that expired are not forgotten yet: {problem}");
-            }
-            tokio::time::sleep(std::time::Duration::from_secs(600)).await;
-        }
-    };
-    tokio::select! {
-        () = sweeping => {}
-        () = stop => {}
-    }
-}
-
 /// The claims, if one of the keys signed them.
 fn signed(jwt: &str, keys: &[Value]) -> Result<Claims, &'static str> {
     let header = decode_header(jwt).map_err(|_| "it is no JWT with a known algorithm")?;
