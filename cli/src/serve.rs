@@ -1,6 +1,7 @@
 //! `optare serve`
 
 mod accounts;
+mod lifetimes;
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use clap::Args;
 use url::Url;
 
 use accounts::AccountArgs;
+use lifetimes::LifetimeArgs;
 
 use crate::Failure;
 use crate::instance::InstanceArgs;
@@ -34,6 +36,8 @@ pub struct ServeArgs {
     keys: crate::keys::OverlapArgs,
     #[command(flatten)]
     accounts: AccountArgs,
+    #[command(flatten)]
+    lifetimes: LifetimeArgs,
 }
 
 /// How webhooks are delivered; every number is in `docs/settings.md`.
@@ -107,7 +111,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         dev: args.instance.dev,
         accounts: args.accounts.settings(args.instance.dev, &args.instance.data)?,
         trusted_proxies: args.accounts.trusted_proxies,
-        ..args.keys.apply(Settings::new(&base_url))
+        ..args.lifetimes.apply(args.keys.apply(Settings::new(&base_url)))
     };
     let webhooks = WebhookOptions {
         settings: args.webhooks.settings(args.instance.dev)?,

@@ -1,7 +1,7 @@
 //! What users do, from the first click to the last webhook, over HTTP against the real server on both engines.
 
-mod back_channel_logout;
 mod accounts;
+mod back_channel_logout;
 mod brute_force;
 mod command_line;
 mod install_an_app;
