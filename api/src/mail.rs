@@ -137,9 +137,9 @@ impl Transport {
             .header(ContentType::TEXT_PLAIN);
         match self {
             Self::Folder(folder) => {
-                // Readable as it lies there, with links in one piece.
-                let body = Body::new_with_encoding(mail.text.clone(), ContentTransferEncoding::EightBit);
-                let body = body.unwrap_or_else(|text| Body::new(text));
+                // Readable as it lies there, with links in one piece; lines end so (RFC 5322 §2.1).
+                let text = mail.text.replace('\n', "\r\n").into_bytes();
+                let body = Body::dangerous_pre_encoded(text, ContentTransferEncoding::EightBit);
                 let file = write(folder, &message.body(body)?.formatted()).await?;
                 info!("wrote a mail, {}, to {}", mail.subject, file.display());
             }
@@ -182,5 +182,26 @@ mod tests {
         assert!(error.to_string().contains("--mail-url") && !error.to_string().contains("secret"), "{error}");
         assert!(with(MailTransport::Off, Some("nobody")).is_err());
         assert!(with(MailTransport::Off, None).is_ok_and(|mailer| !mailer.is_set_up()));
+    }
+
+    #[tokio::test]
+    async fn a_mail_in_the_folder_reads_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mailer =
+            with(MailTransport::Folder(folder.path().to_owned()), None).unwrap_or_else(|error| panic!("{error}"));
+        let text = format!("Grüße\n\nhttps://id.example.com/verify-email?token={}\n", "a".repeat(100));
+        let mail = Mail { subject: "Bestätigen Sie".to_owned(), text: text.clone() };
+        let transport = mailer.transport.clone().unwrap();
+        transport
+            .send(&mailer.from, &"ada@example.com".parse().unwrap(), &mail)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        let written = std::fs::read_to_string(file).unwrap();
+        assert!(
+            written.contains("From: \"Optare ID\" <no-reply@id.example.com>\r\nTo: ada@example.com\r\n"),
+            "{written}"
+        );
+        assert!(written.ends_with(&format!("\r\n\r\n{}", text.replace('\n', "\r\n"))), "{written}");
     }
 }

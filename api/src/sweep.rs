@@ -41,3 +41,25 @@ async fn sweep(app: &App) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use database::{VIEWS, open_sqlite};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_statement_takes_away_what_has_expired_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open_sqlite(&folder.path().join("views.sqlite"), VIEWS).await.unwrap();
+        let now = chrono::Utc::now();
+        for at in [now - chrono::Duration::seconds(1), now + chrono::Duration::seconds(1)] {
+            let sql = "INSERT INTO totp_steps (user_id, step, expires_at) VALUES ($1, 1, $2)";
+            db.execute(sql, (at.to_rfc3339(), at)).await.unwrap();
+        }
+        for (table, statement) in TABLES {
+            let swept = db.execute(statement, (now,)).await.unwrap_or_else(|problem| panic!("{table}: {problem}"));
+            assert_eq!(swept, u64::from(*table == "totp_steps"), "{table}");
+        }
+    }
+}

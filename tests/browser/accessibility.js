@@ -11,8 +11,14 @@ const NARROW = { width: 320, height: 640 };
 const WIDE = { width: 1200, height: 800 };
 
 /** Pages that everybody sees, and pages of somebody who signed in. */
-const OUTSIDE = ['/sign-in', '/sign-in?done=signed-out', '/oauth/authorize?client_id=app_unknown', '/no/such/page'];
-const INSIDE = ['/portal/dashboard', '/portal/apps', '/portal/subscriptions'];
+const OUTSIDE = [
+  '/sign-in', '/sign-in?done=signed-out', '/sign-in/code', '/register', '/verify-email?token=none', '/forgot-password',
+  '/reset-password?token=none', '/oauth/authorize?client_id=app_unknown', '/no/such/page',
+];
+const INSIDE = [
+  '/portal/dashboard', '/portal/apps', '/portal/subscriptions', '/account', '/account/password', '/account/two-factor',
+  '/account/sessions',
+];
 
 await browse(async (browser) => {
   const faults = [];
@@ -45,6 +51,14 @@ await browse(async (browser) => {
     await signIn(page, OLIVIA);
     await arrival(page, `${OPTARE}/portal/dashboard`);
     for (const path of [...INSIDE, confirmation]) await visit(path);
+    await page.goto(`${OPTARE}/account/two-factor`);
+    await page.getByLabel('Your current password').fill('demo-password');
+    await button(page, 'Set up').click();
+    await arrival(page, `${OPTARE}/account/two-factor/set-up`);
+    await check('a second factor being set up');
+    await page.goto(`${OPTARE}/language?to=de&back=/account`);
+    await check('the account in German');
+    assert.equal(await page.locator('html').getAttribute('lang'), 'de');
   }
   assert.deepEqual(faults, []);
 });

@@ -11,7 +11,7 @@ static BROWSER: Mutex<()> = Mutex::const_new(());
 struct Demo {
     // Fields are dropped in this order: the demo must end before its data goes.
     _program: Program,
-    _data: TempDir,
+    data: TempDir,
     url: String,
     app_url: String,
 }
@@ -24,13 +24,14 @@ impl Demo {
         let program = Program::optare(&arguments, "Ctrl-C ends it").await;
         let welcome = program.stdout();
         let (url, app_url) = (after(&welcome, "Optare ID is running. Open"), after(&welcome, "sign-ins runs at"));
-        Self { _program: program, _data: data, url, app_url }
+        Self { _program: program, data, url, app_url }
     }
 
     async fn visit(script: &str) {
         let _turn = BROWSER.lock().await;
         let demo = Self::start().await;
-        let environment = [("OPTARE_URL", demo.url.as_str()), ("SAMPLE_APP_URL", &demo.app_url)];
+        let data = demo.data.path().to_str().expect("a temporary folder has a plain name");
+        let environment = [("OPTARE_URL", demo.url.as_str()), ("SAMPLE_APP_URL", &demo.app_url), ("OPTARE_DATA", data)];
         Node::run(&format!("tests/browser/{script}"), &environment).await;
     }
 }
@@ -54,6 +55,11 @@ async fn whoever_comes_from_an_app_signs_in_and_lands_in_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_opens_apps_and_signs_out() {
     Demo::visit("member.js").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_registers_and_gets_a_second_factor_without_scripts() {
+    Demo::visit("account.js").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

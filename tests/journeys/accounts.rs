@@ -131,8 +131,10 @@ on_both_engines! {
         let server = Server::start(engine).await;
         let email = server.owner().owner.email.clone();
         server.http().post_form("/forgot-password", &[("email", &email)]).await.expect(200);
-        let token = mail_to(&server, &email, 1).await.token();
+        let mail = mail_to(&server, &email, 1).await;
+        server.http().get(&mail.link()).await.expect(200);
         server.http().post_json("/dev/clock", json!({"advance_seconds": 3601})).await.expect(200);
+        let token = mail.token();
         let form = [("token", token.as_str()), ("password", SECOND)];
         server.http().post_form("/reset-password", &form).await.expect(400);
         the_log_tells_the_same(server).await;
