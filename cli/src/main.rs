@@ -48,6 +48,11 @@ enum Command {
 enum BenchCommand {
     /// Durable commands per second, beside raw single-row INSERTs.
     Append(bench::AppendArgs),
+    /// Sign-ins and tokens over HTTP, beside a bare handler.
+    Oidc(bench::OidcArgs),
+    /// Serves the bare handler that others are measured against.
+    #[command(hide = true)]
+    BareServer,
 }
 
 /// A sentence for the person at the terminal: what is wrong and how to mend it.
@@ -74,6 +79,8 @@ async fn main() -> ExitCode {
         Command::Keys(command) => keys::run(command).await,
         Command::Projections(command) => projections::run(command).await,
         Command::Bench(BenchCommand::Append(args)) => bench::append(args).await.map_err(Failure::from),
+        Command::Bench(BenchCommand::Oidc(args)) => bench::oidc(args).await.map_err(Failure::from),
+        Command::Bench(BenchCommand::BareServer) => bench::bare_server().await.map_err(Failure::from),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,6 +2,8 @@
 
 mod append;
 mod measure;
+mod oidc;
 mod report;
 
 pub use append::{AppendArgs, append};
+pub use oidc::{OidcArgs, bare_server, oidc};

@@ -67,7 +67,7 @@ impl Row {
 /// Prints the heading of the table that [`print`] continues row by row.
 pub fn print_heading() {
     println!(
-        "{:<9} {:<14} {:>7} {:>9} {:>9} {:>9}  {:>13} {:>9} {:>6}",
+        "{:<9} {:<18} {:>7} {:>9} {:>9} {:>9}  {:>18} {:>9} {:>6}",
         "engine", "case", "callers", "per s", "p50 us", "p99 us", "against", "per s", "ratio"
     );
 }
@@ -75,11 +75,11 @@ pub fn print_heading() {
 /// Prints a row.
 pub fn print(row: &Row) {
     print!(
-        "{:<9} {:<14} {:>7} {:>9.0} {:>9} {:>9}",
+        "{:<9} {:<18} {:>7} {:>9.0} {:>9} {:>9}",
         row.engine, row.case, row.clients, row.per_second, row.p50_us, row.p99_us
     );
     if let (Some(baseline), Some(per_second), Some(ratio)) = (row.baseline, row.baseline_per_second, row.ratio) {
-        print!("  {baseline:>13} {per_second:>9.0} {ratio:>6.2}");
+        print!("  {baseline:>18} {per_second:>9.0} {ratio:>6.2}");
     }
     println!();
 }
