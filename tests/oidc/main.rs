@@ -1,6 +1,7 @@
 //! The provider as the client libraries of others meet it: Node's openid-client and oauth4webapi, Python's Authlib,
 //! Rust's openidconnect, our own, and the guides' examples. What they refuse, users' programs would refuse.
 
+mod fuzz;
 mod openidconnect_rs;
 mod world;
 
@@ -18,7 +19,7 @@ async fn scenarios(engine: Engine, script: &str) {
     if script.ends_with(".py") {
         Python::run(&script, "tests/oidc/requirements.txt", &environment).await;
     } else {
-        for package in ["jose", "oauth4webapi", "openid-client"] {
+        for package in ["axios", "jose", "oauth4webapi", "openid-client"] {
             let is_there = workspace().join("tests/oidc/node_modules").join(package).is_dir();
             assert!(is_there, "the npm package {package} is missing: run `npm ci` in tests/oidc");
         }
@@ -34,6 +35,10 @@ on_both_engines! {
 
     async fn oauth4webapi(engine: Engine) {
         scenarios(engine, "oauth4webapi.js").await;
+    }
+
+    async fn the_guides(engine: Engine) {
+        scenarios(engine, "guides.js").await;
     }
 
     async fn authlib(engine: Engine) {

@@ -15,6 +15,8 @@ pub struct World {
 
 /// What every client may ask for.
 const SCOPES: [&str; 5] = ["openid", "profile", "email", "organization", "offline_access"];
+const API_SCOPES: [&str; 4] =
+    ["read:products", "write:products", "org.permission.customer", "org.permission.conversation"];
 const API: &str = "https://api.example/products";
 
 impl World {
@@ -25,7 +27,7 @@ impl World {
         let manager = a_person(server, "max@example.com", "Max Manager", acme).await;
         let body = json!({"name": "Globex", "owner_id": manager["id"]});
         let globex = text(&server.admin().post_json("/v1/organizations", body).await.expect(201).json(), "id");
-        let body = json!({"identifier": API, "name": "Products", "scopes": ["read:products", "write:products"]});
+        let body = json!({"identifier": API, "name": "Products", "scopes": API_SCOPES});
         server.admin().post_json("/v1/apis", body).await.expect(201);
 
         let key = ClientKey::generate();
@@ -33,6 +35,11 @@ impl World {
         let own_key = json!({"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [key.public]}});
         let backchannel =
             json!({"backchannel_logout_uri": format!("http://127.0.0.1:{backchannel_port}/backchannel-logout")});
+        let tutorial = json!({
+            "name": "My OAuth App", "first_party": false, "redirect_uris": ["https://your-redirect-url.net"],
+            "allowed_scopes": ["org.permission.customer", "org.permission.conversation", "offline_access"],
+            "access_token_lifetime": 86400,
+        });
         let mut clients = json!({});
         for (name, kind, more) in [
             ("web", "web", json!({})),
@@ -45,6 +52,8 @@ impl World {
             ("m2m_jwt", "m2m", own_key),
             ("third_party", "web", json!({"first_party": false})),
             ("backchannel", "web", backchannel),
+            ("switched", "web", json!({})),
+            ("tutorial", "web", tutorial),
         ] {
             clients[name] = a_client(server, name, kind, more).await;
         }

@@ -29,7 +29,8 @@ impl Python {
 
 /// A Python that has these packages; the first to ask installs them.
 async fn packages(requirements: &Path) -> PathBuf {
-    let wanted = fs::read(requirements).unwrap_or_else(|error| panic!("cannot read {}: {error}", requirements.display()));
+    let wanted =
+        fs::read(requirements).unwrap_or_else(|error| panic!("cannot read {}: {error}", requirements.display()));
     let folder = temporary().with_file_name("python");
     let (python, stamp) = (folder.join("bin/python"), folder.join("requirements.txt"));
     let lock = folder.with_extension("lock");
@@ -40,7 +41,8 @@ async fn packages(requirements: &Path) -> PathBuf {
     if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
         return python;
     }
-    let system = in_path("python3").unwrap_or_else(|| panic!("python3 is missing: install the Debian package python3-venv"));
+    let system =
+        in_path("python3").unwrap_or_else(|| panic!("python3 is missing: install the Debian package python3-venv"));
     run(&system, |command| {
         // Says that ensurepip is missing, and which Debian package has it.
         command.args(["-m", "venv", "--clear"]).arg(&folder);
