@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    Client, ClientId, Grant, GrantId, OAuthClient, Organization, OrganizationId, Scopes, Session, SessionId, User,
-    UserId,
+    Authorization, Client, ClientId, Consent, EndReason, Grant, GrantId, OAuthClient, Organization, OrganizationId,
+    Scopes, Session, SessionId, User, UserId,
 };
 use eventstore::StoreError;
 use serde::{Deserialize, Serialize};
@@ -14,44 +14,72 @@ use crate::App;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct AccessClaims {
     pub iss: String,
-    pub sub: UserId,
+    /// The user, or the client itself if it acts for nobody.
+    pub sub: String,
     pub aud: Vec<String>,
     pub exp: i64,
     pub iat: i64,
-    pub auth_time: i64,
     pub jti: String,
     pub client_id: ClientId,
     pub scope: String,
-    pub sid: SessionId,
     pub grant_id: GrantId,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sid: Option<SessionId>,
+    /// How often all of the user's sign-ins had been ended before this one (R270).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sv: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub organization_id: Option<OrganizationId>,
+    /// The slugs of the products granted (R086).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub products: Vec<String>,
 }
 
 /// A token that holds now: its claims and what was granted.
 pub(crate) struct LiveToken {
     pub claims: AccessClaims,
     pub scopes: Scopes,
+    pub client: Client,
+    /// What it rests on: a user's authorization, or the client itself.
+    pub grant: std::sync::Arc<Grant>,
 }
 
-/// The token's claims if it is ours, has not expired, its grant and client live, and the user has not changed the
-/// password since: at once on the node where that ended, within the tail's lag on the others.
+/// The token's claims if it is ours, has not expired, and everything that it rests on still stands: at once on the node
+/// where that ended, within the tail's lag on the others.
 pub(crate) async fn verify(app: &App, token: &str) -> Result<Option<LiveToken>, StoreError> {
     let Some(claims) = app.keys.verify_access_token::<AccessClaims>(token) else { return Ok(None) };
     let expired = claims.exp <= app.now().timestamp();
     if expired || claims.iss != app.settings.base_url {
         return Ok(None);
     }
-    let Some(grant) = app.store.load_where::<Grant>(claims.grant_id.as_str(), Grant::is_live).await? else {
-        return Ok(None);
-    };
-    let Some(authorization) = grant.state.authorization() else { return Ok(None) };
-    let stands = sign_in_stands(app, &claims.sub, &claims.sid).await?;
-    if !stands || active_client(app, &claims.client_id).await?.is_none() {
+    let allows = |grant: &Grant| grant.allows(&claims.jti);
+    let Some(grant) = app.store.load_where(claims.grant_id.as_str(), allows).await? else { return Ok(None) };
+    let grant = grant.state;
+    if let Some(authorization) = grant.authorization()
+        && !authorization_stands(app, authorization).await?
+    {
         return Ok(None);
     }
-    let scopes = authorization.scopes.clone();
-    Ok(Some(LiveToken { claims, scopes }))
+    let Some(client) = active_client(app, &claims.client_id).await? else { return Ok(None) };
+    // Only what our own signature says; no more than that can have been granted.
+    let scopes = claims.scope.parse().unwrap_or_default();
+    Ok(Some(LiveToken { claims, scopes, client, grant }))
+}
+
+/// Whether the sign-in stands and the user did not take the client's consent back (R263, R270).
+pub(crate) async fn authorization_stands(app: &App, authorization: &Authorization) -> Result<bool, StoreError> {
+    let for_absent_users = authorization.scopes.contains("offline_access");
+    if !sign_in_stands(app, &authorization.user_id, &authorization.session_id, for_absent_users).await? {
+        return Ok(false);
+    }
+    let consent = app.store.load::<Consent>(&Consent::id(&authorization.user_id, &authorization.client_id)).await?;
+    Ok(consent.state.epoch() == authorization.consent_epoch)
 }
 
 /// The client, unless it is unknown, disabled or deleted, or its app is not installed any more. The client of an
@@ -69,14 +97,25 @@ pub(crate) async fn active_client(app: &App, id: &ClientId) -> Result<Option<Cli
     Ok(Some(client.clone()))
 }
 
-/// Whether the user may still act and has not changed the password since that sign-in (R270).
-pub(crate) async fn sign_in_stands(app: &App, user: &UserId, session: &SessionId) -> Result<bool, StoreError> {
+/// Whether the user may still act, has not ended all sign-ins since (R270), and has not signed out; what was granted
+/// for an absent user (`offline_access`, OpenID Connect Core §11) outlives a sign-out. That a browser's session expired
+/// ends nothing: the app's own time began with it.
+async fn sign_in_stands(
+    app: &App,
+    user: &UserId,
+    session: &SessionId,
+    for_absent_users: bool,
+) -> Result<bool, StoreError> {
     let session = app.store.load_where(session.as_str(), |session: &Session| session.sign_in().is_some()).await?;
-    let Some(epoch) = session.and_then(|loaded| loaded.state.sign_in().map(|sign_in| sign_in.password_epoch)) else {
-        return Ok(false);
+    let Some(session) = session else { return Ok(false) };
+    let over = match session.state.ended() {
+        None | Some(EndReason::Expired) => false,
+        Some(EndReason::SignedOut | EndReason::Revoked) => !for_absent_users,
+        Some(EndReason::PasswordChanged) => true,
     };
-    let stands = |user: &User| user.is_active() && user.password_epoch() == epoch;
-    Ok(app.store.load_where(user.as_str(), stands).await?.is_some())
+    let Some(epoch) = session.state.sign_in().map(|sign_in| sign_in.session_epoch) else { return Ok(false) };
+    let stands = |user: &User| user.is_active() && user.session_epoch() == epoch;
+    Ok(!over && app.store.load_where(user.as_str(), stands).await?.is_some())
 }
 
 /// Whether the user is (still) a member of an organization; without one there is nothing to ask.

@@ -145,7 +145,14 @@ pub async fn create_product(
 ) -> Result<ProductId, Problem> {
     let id = ProductId::from_uuid(Uuid::now_v7());
     let claim = Claim { kind: "slug", value: slug.to_string(), personal: false };
-    let command = ProductCommand::Create { organization_id: vendor.clone(), name, slug, description: None, features };
+    let command = ProductCommand::Create {
+        organization_id: vendor.clone(),
+        name,
+        slug,
+        description: None,
+        features,
+        permissions: Vec::new(),
+    };
     let execution = Execution::new(id.as_str(), command, context)
         .in_tenant(vendor.as_str())
         .claiming([ClaimChange::Take(claim, id.to_string())]);

@@ -49,6 +49,20 @@ impl Caller {
         Err(Problem::forbidden(format!("this API key needs one of the roles {}", roles.join(", "))))
     }
 
+    /// The context of what this caller does to the instance itself.
+    ///
+    /// # Errors
+    /// Unless the key is of the organization that operates the instance, and may administer it.
+    pub fn operating(&self) -> Result<Context, Problem> {
+        if !self.is_operator {
+            return Err(Problem::forbidden(
+                "only an API key of the organization that operates this instance may do this",
+            ));
+        }
+        self.must_have(&["org.admin"])?;
+        Ok(self.arrival.context(Actor::ApiKey(self.key_id.to_string()), None))
+    }
+
     /// Makes the request safe to send twice, if it carries an `Idempotency-Key`.
     #[must_use]
     pub fn idempotency<T>(&self, body: &Body<T>) -> Option<Idempotency> {
@@ -68,8 +82,7 @@ impl FromRequestParts<App> for Caller {
             return Err(Problem::unauthorized());
         }
         let instance = app.store.load::<Instance>(Instance::ID).await?;
-        let is_operator = matches!(&*instance.state, Instance::Initialised { organization_id, .. }
-            if *organization_id == key.organization_id);
+        let is_operator = instance.state.is_operated_by(&key.organization_id);
         let Ok(arrival) = Arrival::from_request_parts(parts, app).await;
         Ok(Self {
             organization_id: key.organization_id.clone(),

@@ -1,88 +1,162 @@
-//! The keys that sign tokens: made at first start, sealed in the vault, parsed once.
+//! The keys that sign tokens: made at first start, sealed in the vault, rotated with overlap, parsed once.
+//!
+//! Which keys there are and when each signs is told by events of the `instance` stream, so that every node and every
+//! restart agrees. A key is published before it signs, and as long as the tokens that it signed last.
 
-use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+pub(crate) mod management;
+mod pair;
+mod ring;
+mod rotation;
+#[cfg(test)]
+mod tests;
+
+pub use pair::{KeyError, PrivateKey};
+pub use rotation::{Rotation, rotate, shown};
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use eventstore::{Secret, StoreError, Vault};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use chrono::{DateTime, Utc};
+use domain::{Instance, SigningAlgorithm, SigningKey};
+use eventstore::{EventStore, StoreError};
+use jsonwebtoken::{decode, decode_header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::secrets::base64_digest;
+use ring::Ring;
 
-const VAULT_KIND: &str = "signing_key";
+/// The types of the tokens that we sign: one is never taken for another (RFC 8725 §3.11).
+const ID_TOKEN: &str = "JWT";
+const ACCESS_TOKEN: &str = "at+jwt";
 
-/// What signs ID tokens (RS256) and access tokens (ES256); `encode` of jsonwebtoken would parse a key at each call.
+/// How often a node looks for private keys that have signed their last token.
+const TIDYING: Duration = Duration::from_secs(60);
+/// How long the events may keep coming before a node looks again: many of them cost one look.
+const BREATH: Duration = Duration::from_millis(10);
+
+/// What signs tokens and recognises them again; every node has the same keys.
 pub struct SigningKeys {
-    rsa: RsaKeyPair,
-    rsa_id: String,
-    ec: EcdsaKeyPair,
-    ec_id: String,
-    ec_verifying: DecodingKey,
-    public: Value,
-}
-
-/// Why the keys cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// The vault failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Making or reading a key failed.
-    #[error("a signing key cannot be made or read; restore the vault from a backup")]
-    Unusable,
-}
-
-impl From<aws_lc_rs::error::Unspecified> for KeyError {
-    fn from(_: aws_lc_rs::error::Unspecified) -> Self {
-        Self::Unusable
-    }
-}
-
-impl From<aws_lc_rs::error::KeyRejected> for KeyError {
-    fn from(_: aws_lc_rs::error::KeyRejected) -> Self {
-        Self::Unusable
-    }
+    store: EventStore,
+    ring: RwLock<Arc<Ring>>,
 }
 
 impl SigningKeys {
-    /// Reads the keys from the vault, or makes them there: nodes that start together end with the same ones.
+    /// Reads the keys, or makes the first ones: nodes that start together end with the same.
     ///
     /// # Errors
-    /// When the vault fails or holds something else.
-    pub async fn open(vault: &Vault) -> Result<Self, KeyError> {
-        let rsa = stored(vault, "RS256.1", || Ok(RsaKeyPair::generate(KeySize::Rsa2048)?.as_der()?.as_ref().to_vec()));
-        let rsa = RsaKeyPair::from_pkcs8(rsa.await?.expose())?;
-        let ec = stored(vault, "ES256.1", || {
-            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
-            Ok(pair.to_pkcs8v1()?.as_ref().to_vec())
-        });
-        let ec = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, ec.await?.expose())?;
-
-        let n = URL_SAFE_NO_PAD.encode(rsa.public_key().modulus().big_endian_without_leading_zero());
-        let e = URL_SAFE_NO_PAD.encode(rsa.public_key().exponent().big_endian_without_leading_zero());
-        // An uncompressed point: 4, x, y (SEC 1 §2.3.3).
-        let point = ec.public_key().as_ref().get(1..65).ok_or(KeyError::Unusable)?;
-        let (x, y) = (URL_SAFE_NO_PAD.encode(&point[..32]), URL_SAFE_NO_PAD.encode(&point[32..]));
-        let ec_verifying = DecodingKey::from_ec_components(&x, &y).map_err(|_| KeyError::Unusable)?;
-        // Key ids are thumbprints (RFC 7638 §3): the same key has the same id wherever it is.
-        let rsa_id = base64_digest(format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#).as_bytes());
-        let ec_id = base64_digest(format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#).as_bytes());
-        let public = json!({"keys": [
-            {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": rsa_id, "n": n, "e": e},
-            {"kty": "EC", "use": "sig", "alg": "ES256", "kid": ec_id, "crv": "P-256", "x": x, "y": y},
-        ]});
-        Ok(Self { rsa, rsa_id, ec, ec_id, ec_verifying, public })
+    /// When the log or the vault fails, or a private key that still signs is not in the vault.
+    pub async fn open(store: &EventStore) -> Result<Self, KeyError> {
+        rotation::ensure(store).await?;
+        let ring = Ring::load(store, &Ring::default()).await?;
+        ring.shred_spent(store, store.clock().now()).await?;
+        Ok(Self { store: store.clone(), ring: RwLock::new(Arc::new(ring)) })
     }
 
-    /// The public keys as a JWK Set (RFC 7517 §5).
+    /// Takes up what other nodes rotated, within the tail's lag, until `stop`.
+    pub async fn follow(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
+        let following = async {
+            let mut seen = 0;
+            loop {
+                // A look that fails is repeated; until then the keys that are known go on.
+                if let Err(problem) = self.refresh().await {
+                    tracing::error!("the signing keys could not be looked up, trying again: {problem}");
+                } else {
+                    seen = self.store.tail().head();
+                }
+                tokio::time::sleep(BREATH).await;
+                tokio::select! {
+                    () = self.store.tail().after(seen) => {}
+                    () = tokio::time::sleep(TIDYING) => self.tidy().await,
+                }
+            }
+        };
+        tokio::select! {
+            () = following => {}
+            () = stop => {}
+        }
+    }
+
+    /// Loads what is new; nothing is asked of the database while nothing happened to the instance.
+    pub(crate) async fn refresh(&self) -> Result<(), KeyError> {
+        let known = self.ring();
+        if self.store.load::<Instance>(Instance::ID).await?.version == known.version {
+            return Ok(());
+        }
+        let ring = Ring::load(&self.store, &known).await?;
+        let mut kept = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.version < ring.version {
+            *kept = Arc::new(ring);
+        }
+        Ok(())
+    }
+
+    /// Destroys the private keys that have signed their last token, here and in the vault.
+    async fn tidy(&self) {
+        let now = self.store.clock().now();
+        let ring = self.ring();
+        if !ring.has_spent(now) {
+            return;
+        }
+        match ring.shred_spent(&self.store, now).await {
+            Ok(tidied) => {
+                let mut kept = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+                if kept.version == tidied.version {
+                    *kept = Arc::new(tidied);
+                }
+            }
+            Err(problem) => tracing::warn!("a retired signing key is not destroyed yet: {problem}"),
+        }
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.store.clock().now()
+    }
+
+    /// The public keys as a JWK Set (RFC 7517 §5): those that sign, that will soon, and whose tokens still live.
     #[must_use]
-    pub fn public(&self) -> &Value {
-        &self.public
+    pub fn public(&self, now: DateTime<Utc>) -> Value {
+        let ring = self.ring();
+        let published = ring.instance.signing_keys().iter().filter(|key| key.is_published_at(now));
+        json!({"keys": published.map(|key| &key.key.public_key).collect::<Vec<_>>()})
+    }
+
+    /// Every key with its times, newest first, as of now.
+    pub(crate) fn all(&self) -> Arc<Instance> {
+        self.ring().instance.clone()
+    }
+
+    /// A JWT (RFC 7519 §3) of type `typ`, signed with the key that signs at `now`.
+    ///
+    /// # Errors
+    /// When the claims are not JSON or signing fails.
+    pub fn sign(
+        &self,
+        algorithm: SigningAlgorithm,
+        typ: &str,
+        claims: &impl Serialize,
+        now: DateTime<Utc>,
+    ) -> Result<String, KeyError> {
+        let ring = self.ring();
+        let key = ring.instance.signing_key_at(algorithm, now).ok_or(KeyError::Unusable)?;
+        let private = ring.keys.get(&key.key.kid).and_then(|pair| pair.private.as_deref()).ok_or(KeyError::Unusable)?;
+        let header = json!({"typ": typ, "alg": algorithm.as_str(), "kid": key.key.kid}).to_string();
+        let claims = serde_json::to_vec(claims).map_err(|_| KeyError::Unusable)?;
+        // Three parts of base64, and a signature of 256 bytes at most.
+        let mut token = String::with_capacity((header.len() + claims.len() + 256) * 4 / 3 + 8);
+        URL_SAFE_NO_PAD.encode_string(header, &mut token);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+        let signature = private.sign(token.as_bytes())?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
     }
 
     /// Signs an ID token with RS256, the algorithm that every client knows (OpenID Connect Core §15.1).
@@ -90,10 +164,7 @@ impl SigningKeys {
     /// # Errors
     /// When the claims are not JSON or signing fails.
     pub fn sign_id_token(&self, claims: &impl Serialize) -> Result<String, KeyError> {
-        let message = message(&json!({"typ": "JWT", "alg": "RS256", "kid": self.rsa_id}), claims)?;
-        let mut signature = vec![0; self.rsa.public_modulus_len()];
-        self.rsa.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)?;
-        Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        self.sign(SigningAlgorithm::Rs256, ID_TOKEN, claims, self.now())
     }
 
     /// Signs an access token with ES256 (RFC 9068 §2.1 for the type).
@@ -101,36 +172,45 @@ impl SigningKeys {
     /// # Errors
     /// When the claims are not JSON or signing fails.
     pub fn sign_access_token(&self, claims: &impl Serialize) -> Result<String, KeyError> {
-        let message = message(&json!({"typ": "at+jwt", "alg": "ES256", "kid": self.ec_id}), claims)?;
-        let signature = self.ec.sign(&SystemRandom::new(), message.as_bytes())?;
-        Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        self.sign(SigningAlgorithm::Es256, ACCESS_TOKEN, claims, self.now())
     }
 
-    /// The claims of an access token that this instance signed. Expiry is the caller's to check, by its own clock.
+    /// The claims of an access token that a published key signed. Expiry is the caller's to check, by its own clock.
     #[must_use]
     pub fn verify_access_token<T: DeserializeOwned + Clone>(&self, token: &str) -> Option<T> {
-        let mut validation = Validation::new(Algorithm::ES256);
-        validation.validate_exp = false;
-        validation.validate_aud = false;
-        validation.required_spec_claims.clear();
-        let token = jsonwebtoken::decode::<T>(token, &self.ec_verifying, &validation).ok()?;
-        (token.header.typ.as_deref() == Some("at+jwt")).then_some(token.claims)
+        let now = self.now();
+        self.verify(token, ACCESS_TOKEN, |key| key.is_published_at(now))
+    }
+
+    /// The claims of an ID token that we signed at any time, expired or not (OpenID Connect RP-Initiated Logout §2):
+    /// it says whom a request is about, and lets nobody in.
+    #[must_use]
+    pub fn verify_id_token_hint<T: DeserializeOwned + Clone>(&self, token: &str) -> Option<T> {
+        self.verify(token, ID_TOKEN, SigningKey::is_trusted)
+    }
+
+    fn verify<T: DeserializeOwned>(
+        &self,
+        token: &str,
+        typ: &str,
+        accepts: impl FnOnce(&SigningKey) -> bool,
+    ) -> Option<T> {
+        let header = decode_header(token).ok()?;
+        if header.typ.as_deref() != Some(typ) {
+            return None;
+        }
+        let (ring, kid) = (self.ring(), header.kid?);
+        let key = ring.instance.signing_keys().iter().find(|key| key.key.kid == kid)?;
+        if !accepts(key) {
+            return None;
+        }
+        let pair = ring.keys.get(&kid)?;
+        Some(decode::<T>(token, &pair.verifying, &pair.validation).ok()?.claims)
     }
 }
 
-async fn stored(
-    vault: &Vault,
-    name: &str,
-    make: impl FnOnce() -> Result<Vec<u8>, KeyError> + Send + 'static,
-) -> Result<Secret, KeyError> {
-    if let Some(kept) = vault.get(VAULT_KIND, name).await? {
-        return Ok(kept);
+impl From<StoreError> for KeyError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
-    let made = tokio::task::spawn_blocking(make).await.map_err(|_| KeyError::Unusable)??;
-    Ok(vault.put_if_absent(VAULT_KIND, name, &Secret::new(made)).await?)
-}
-
-fn message(header: &Value, claims: &impl Serialize) -> Result<String, KeyError> {
-    let claims = serde_json::to_vec(claims).map_err(|_| KeyError::Unusable)?;
-    Ok(format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims)))
 }

@@ -9,10 +9,12 @@ mod app;
 mod apps;
 mod arrival;
 mod caller;
+mod cookies;
 pub mod fields;
 mod health;
 mod installations;
-mod keys;
+pub mod keys;
+mod locale;
 pub mod oauth;
 mod passwords;
 mod problem;
@@ -26,6 +28,7 @@ pub use arrival::{Arrival, announce};
 pub use caller::Caller;
 pub use installations::{Installed, install, uninstall};
 pub use keys::SigningKeys;
+pub use locale::Locale;
 pub use passwords::Passwords;
 pub use problem::{ErrorPage, Problem};
 pub use secrets::{hash_of, random_secret};
@@ -41,6 +44,8 @@ pub fn router(app: App) -> Router {
         .route("/apps", get(apps::list).post(apps::define))
         .route("/organizations/{organization_id}/installations", post(installations::create).get(installations::list))
         .route("/organizations/{organization_id}/installations/{installation_id}", delete(installations::delete))
+        .route("/keys", get(keys::management::list))
+        .route("/keys/rotate", post(keys::management::rotate_keys))
         .method_not_allowed_fallback(problem::no_such_method)
         .fallback(problem::no_such_route);
     Router::new()
@@ -50,8 +55,12 @@ pub fn router(app: App) -> Router {
         .route("/.well-known/oauth-authorization-server", get(oauth::discovery::show))
         .route("/.well-known/jwks.json", get(oauth::discovery::keys))
         .route("/oauth/authorize", get(oauth::authorize::get).post(oauth::authorize::post))
+        .route("/oauth/authorize/{handle}", get(oauth::authorize::resume))
         .route("/oauth/token", post(oauth::token::post))
-        .route("/oauth/userinfo", get(oauth::userinfo::show).post(oauth::userinfo::show))
+        .route("/oauth/userinfo", get(oauth::userinfo::get).post(oauth::userinfo::post))
+        .route("/oauth/revoke", post(oauth::revoke::post))
+        .route("/oauth/introspect", post(oauth::introspect::post))
+        .route("/oauth/logout", get(oauth::logout::get).post(oauth::logout::post))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .merge(health::development(&app))

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::{
-    ApiKeyError, AppError, GrantError, InstanceError, InvalidId, InvalidValue, OAuthClientError, OrganizationError,
-    ProductError, ResourceServerError, SessionError, SubscriptionError, UserError,
+    ApiKeyError, AppError, ConsentError, GrantError, InstanceError, InvalidId, InvalidValue, OAuthClientError,
+    OrganizationError, ProductError, ResourceServerError, SessionError, SubscriptionError, UserError,
 };
 use eventstore::{ExecuteError, StoreError};
 use serde_json::json;
@@ -222,6 +222,9 @@ problems! {
         UserError::NotFound => NOT_FOUND "user_not_found",
         UserError::AlreadyRegistered => CONFLICT "user_already_registered",
         UserError::Suspended { .. } => CONFLICT "user_suspended",
+        UserError::TotpAlreadyEnabled => CONFLICT "totp_already_enabled",
+        UserError::TotpNotEnabled => CONFLICT "totp_not_enabled",
+        UserError::WrongRecoveryCode => BAD_REQUEST "wrong_recovery_code",
     }
     SessionError {
         SessionError::NotFound => NOT_FOUND "session_not_found",
@@ -267,9 +270,16 @@ problems! {
     }
     InstanceError {
         InstanceError::AlreadyInitialised => CONFLICT "already_initialised",
+        InstanceError::KeyAlreadyAdded => CONFLICT "signing_key_already_added",
     }
     GrantError {
         _ => CONFLICT "invalid_grant",
+    }
+}
+
+impl From<ConsentError> for Problem {
+    fn from(error: ConsentError) -> Self {
+        match error {}
     }
 }
 

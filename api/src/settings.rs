@@ -13,6 +13,8 @@ pub struct Settings {
     pub session_lifetime: Duration,
     /// How long an authorization code can be redeemed (R041).
     pub code_lifetime: Duration,
+    /// How long an authorization request waits for its person.
+    pub authorization_request_lifetime: Duration,
     /// How long an access token is valid (R083).
     pub access_token_lifetime: Duration,
     /// How long a refresh token is valid; each use starts anew (R088).
@@ -21,6 +23,10 @@ pub struct Settings {
     pub refresh_grace: Duration,
     /// How long a read waits for a position that the caller has seen elsewhere.
     pub read_patience: std::time::Duration,
+    /// So long a new signing key is published before it signs, so that verifiers that keep the JWK Set know it.
+    pub key_publish_lead: Duration,
+    /// So long a signing key is published after its last token: longer than any token lives (R083).
+    pub key_retention: Duration,
 }
 
 impl Settings {
@@ -32,10 +38,13 @@ impl Settings {
             dev: false,
             session_lifetime: Duration::hours(12),
             code_lifetime: Duration::minutes(5),
+            authorization_request_lifetime: Duration::hours(1),
             access_token_lifetime: Duration::hours(1),
             refresh_token_lifetime: Duration::days(30),
             refresh_grace: Duration::seconds(60),
             read_patience: std::time::Duration::from_secs(2),
+            key_publish_lead: Duration::minutes(15),
+            key_retention: Duration::hours(25),
         }
     }
 

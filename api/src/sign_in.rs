@@ -2,13 +2,15 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use domain::{Email, EndReason, Session, SessionCommand, SessionId, SignIn, SignInRefusal, User, UserId};
 use eventstore::{Actor, Context, Execution};
 use uuid::Uuid;
 
 use crate::accounts::user_by_email;
-use crate::{App, Arrival, Problem, hash_of, random_secret};
+use crate::{App, Arrival, Problem, cookies, hash_of, random_secret};
+
+const COOKIE: &str = "session";
 
 /// Somebody signed in at this browser.
 #[derive(Debug, Clone)]
@@ -66,14 +68,15 @@ pub async fn sign_in(app: &App, email: &str, password: &str, arrival: &Arrival) 
         expires_at: now + app.settings.session_lifetime,
         methods: vec!["pwd".to_owned()],
         secret_hash: hash_of(&secret),
-        password_epoch: user.password_epoch(),
+        session_epoch: user.session_epoch(),
     };
     let context = arrival.context(Actor::User(user_id.to_string()), None);
     let receipt = app.store.execute::<Session>(Execution::new(session_id.as_str(), command, &context)).await?;
     let Some(sign_in) = receipt.state.active().cloned() else {
         return Err(Problem::internal("starting a session did not start it"));
     };
-    let cookie = cookie(app, &format!("{session_id}.{secret}"), app.settings.session_lifetime.num_seconds());
+    let value = format!("{session_id}.{secret}");
+    let cookie = cookies::write(&app.settings, COOKIE, &value, app.settings.session_lifetime.num_seconds());
     Ok(Attempt::Admitted(cookie, SignedIn { user_id, session_id, sign_in }))
 }
 
@@ -85,7 +88,13 @@ pub async fn sign_out(app: &App, session: &SignedIn, arrival: &Arrival) -> Resul
     let context = session.context(arrival, None);
     let command = SessionCommand::End { reason: EndReason::SignedOut };
     app.store.execute::<Session>(Execution::new(session.session_id.as_str(), command, &context)).await?;
-    Ok(cookie(app, "", 0))
+    Ok(forget_session(app))
+}
+
+/// The `Set-Cookie` that makes a browser forget its session.
+#[must_use]
+pub fn forget_session(app: &App) -> String {
+    cookies::write(&app.settings, COOKIE, "", 0)
 }
 
 /// Who is signed in at the browser that sent these headers.
@@ -101,7 +110,7 @@ pub async fn session_of(app: &App, headers: &HeaderMap) -> Result<Option<SignedI
     }
     let user = app.store.load::<User>(sign_in.user_id.as_str()).await?;
     // A new password ends every session that an older one started (R270).
-    let stands = user.state.is_active() && user.state.password_epoch() == sign_in.password_epoch;
+    let stands = user.state.is_active() && user.state.session_epoch() == sign_in.session_epoch;
     Ok(stands.then(|| SignedIn { user_id: sign_in.user_id.clone(), session_id, sign_in }))
 }
 
@@ -125,22 +134,7 @@ impl FromRequestParts<App> for Visitor {
 }
 
 fn presented(app: &App, headers: &HeaderMap) -> Option<(SessionId, String)> {
-    let name = cookie_name(app);
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let value = cookies
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(key, value)| (key == name).then_some(value))?;
+    let value = cookies::read(&app.settings, headers, COOKIE)?;
     let (id, secret) = value.split_once('.')?;
     Some((id.parse().ok()?, secret.to_owned()))
-}
-
-fn cookie(app: &App, value: &str, lifetime_seconds: i64) -> String {
-    let secure = if app.settings.is_https() { "; Secure" } else { "" };
-    format!("{}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={lifetime_seconds}{secure}", cookie_name(app))
-}
-
-/// `__Host-` ties the cookie to this host and to TLS, which plain http cannot promise (RFC 6265bis §4.1.3.2).
-fn cookie_name(app: &App) -> &'static str {
-    if app.settings.is_https() { "__Host-optare_session" } else { "optare_session" }
 }

@@ -34,9 +34,12 @@ pub struct InitArgs {
     output: Output,
 }
 
+/// How a command prints.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Output {
+pub enum Output {
+    /// For people.
     Text,
+    /// For programs.
     Json,
 }
 

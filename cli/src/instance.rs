@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use database::{Db, Folder, LOG_POSTGRES, LOG_SQLITE, VIEWS, open_postgres, open_sqlite};
 use domain::{
-    ApiKey, App, Grant, Instance, OAuthClient, Organization, Product, ResourceServer, Session, Subscription, User,
-    WebhookDelivery,
+    ApiKey, App, Consent, Grant, Instance, OAuthClient, Organization, Product, ResourceServer, Session, Subscription,
+    User, WebhookDelivery,
 };
 use eventstore::follow::Node;
 use eventstore::{Clock, EventStore, MasterKey};
@@ -100,11 +100,12 @@ impl Opened {
 }
 
 /// The aggregates that a node loads.
-fn kinds() -> [&'static str; 12] {
+fn kinds() -> [&'static str; 13] {
     use eventstore::aggregate_type as kind;
     [
         kind::<ApiKey>(),
         kind::<App>(),
+        kind::<Consent>(),
         kind::<Grant>(),
         kind::<Instance>(),
         kind::<OAuthClient>(),

@@ -6,6 +6,7 @@ mod bench;
 mod demo;
 mod init;
 mod instance;
+mod keys;
 mod projections;
 mod serve;
 mod service;
@@ -32,6 +33,9 @@ enum Command {
     Init(init::InitArgs),
     /// Runs a service with demo data and a sample receiving app, to click through.
     Demo(demo::DemoArgs),
+    /// Looks after the keys that sign tokens.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Looks after the read models.
     #[command(subcommand)]
     Projections(projections::ProjectionsCommand),
@@ -67,6 +71,7 @@ async fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args).await,
         Command::Init(args) => init::run(args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Keys(command) => keys::run(command).await,
         Command::Projections(command) => projections::run(command).await,
         Command::Bench(BenchCommand::Append(args)) => bench::append(args).await.map_err(Failure::from),
     };

@@ -26,6 +26,8 @@ pub struct ServeArgs {
     nats_url: Option<String>,
     #[command(flatten)]
     webhooks: WebhookArgs,
+    #[command(flatten)]
+    keys: crate::keys::OverlapArgs,
 }
 
 /// How webhooks are delivered; every number is in `docs/settings.md`.
@@ -79,7 +81,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
             ));
         }
     };
-    let settings = Settings { dev: args.instance.dev, ..Settings::new(&base_url) };
+    let settings = Settings { dev: args.instance.dev, ..args.keys.apply(Settings::new(&base_url)) };
     let webhooks = WebhookOptions { settings: args.webhooks.settings(args.instance.dev)?, nats_url: args.nats_url };
     let service = Service::start(args.instance.open().await?, settings, Some(webhooks)).await?;
     println!("listening on http://{address}");

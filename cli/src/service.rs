@@ -43,10 +43,12 @@ impl Service {
             .await?;
             tasks.extend(running.tasks);
         }
+        let keys = Arc::new(SigningKeys::open(&opened.store).await?);
+        tasks.push(tokio::spawn(keys.clone().follow(stop.clone().cancelled_owned())));
         let app = App {
             store: opened.store.clone(),
             views,
-            keys: Arc::new(SigningKeys::open(opened.store.vault()).await?),
+            keys,
             settings: Arc::new(settings),
             passwords: Passwords::default(),
         };

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::api_key::{ApiKey, ApiKeyEvent};
 use crate::app::{App, AppEvent};
+use crate::consent::{Consent, ConsentEvent};
 use crate::grant::{Grant, GrantEvent};
 use crate::instance::{Instance, InstanceEvent};
 use crate::oauth_client::{OAuthClient, OAuthClientEvent};
@@ -98,6 +99,7 @@ events! {
     WebhookDelivery(WebhookDeliveryEvent) of WebhookDelivery,
     Instance(InstanceEvent) of Instance,
     ResourceServer(ResourceServerEvent) of ResourceServer,
+    Consent(ConsentEvent) of Consent,
 }
 
 fn read<E: DeserializeOwned>(stream_type: &str, schema_version: u32, payload: Value) -> Result<E, DecodeError> {

@@ -10,7 +10,9 @@ use thiserror::Error;
 
 use crate::aggregate::aggregate;
 use crate::ids::{ClientId, OrganizationId, SessionId, UserId};
-use crate::values::{CodeChallenge, CodeChallengeMethod, RedirectUri, Scopes, SecretHash, choices};
+use crate::values::{
+    ApiIdentifier, CodeChallenge, CodeChallengeMethod, RedirectUri, RequestedClaims, Scopes, SecretHash, Slug, choices,
+};
 
 mod refresh_tokens;
 #[cfg(test)]
@@ -24,6 +26,8 @@ choices! {
     Approval: "approval" {
         /// The user's organization installed the app (R036).
         InstalledApp = "installed_app",
+        /// The client is the user's organization's own.
+        FirstParty = "first_party",
         /// The user agreed, now or earlier (R037, R039).
         Consent = "consent",
     }
@@ -45,20 +49,7 @@ choices! {
 
 #[derive(Debug, Clone)]
 pub enum GrantCommand {
-    Authorize {
-        client_id: ClientId,
-        user_id: UserId,
-        organization_id: Option<OrganizationId>,
-        session_id: SessionId,
-        scopes: Scopes,
-        redirect_uri: RedirectUri,
-        nonce: Option<String>,
-        code_challenge: Option<CodeChallenge>,
-        auth_time: DateTime<Utc>,
-        approval: Approval,
-        code_hash: SecretHash,
-        code_expires_at: DateTime<Utc>,
-    },
+    Authorize(Box<Authorization>),
     RedeemCode {
         code_hash: SecretHash,
         client_id: ClientId,
@@ -66,6 +57,8 @@ pub enum GrantCommand {
         verifier: Option<Verifier>,
         now: DateTime<Utc>,
         access_token_id: String,
+        /// Which secret the client proved itself with, if it was one.
+        secret_id: Option<String>,
         refresh: Option<RefreshIssue>,
     },
     /// A used token is forgiven for `grace`, as long as its successor was not used (R089).
@@ -75,7 +68,15 @@ pub enum GrantCommand {
         now: DateTime<Utc>,
         grace: Duration,
         access_token_id: String,
+        secret_id: Option<String>,
         next: RefreshIssue,
+    },
+    /// A token for the client itself (RFC 6749 §4.4).
+    IssueClientToken(Box<ClientToken>),
+    /// Ends one access token; the others of the grant go on (RFC 7009 §2.1).
+    RevokeAccessToken {
+        access_token_id: String,
+        now: DateTime<Utc>,
     },
     Revoke {
         reason: RevocationReason,
@@ -107,24 +108,13 @@ pub struct RefreshIssue {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum GrantEvent {
-    Authorized {
-        client_id: ClientId,
-        user_id: UserId,
-        organization_id: Option<OrganizationId>,
-        session_id: SessionId,
-        scopes: Scopes,
-        redirect_uri: RedirectUri,
-        nonce: Option<String>,
-        code_challenge: Option<CodeChallenge>,
-        auth_time: DateTime<Utc>,
-        approval: Approval,
-        code_hash: SecretHash,
-        code_expires_at: DateTime<Utc>,
-    },
+    Authorized(Box<Authorization>),
     CodeRedeemed {
         access_token_id: String,
         refresh: Option<RefreshIssue>,
         at: DateTime<Utc>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret_id: Option<String>,
     },
     /// The code was presented a second time.
     CodeReplayed {
@@ -137,6 +127,8 @@ pub enum GrantEvent {
         generation: u64,
         refresh: RefreshIssue,
         at: DateTime<Utc>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret_id: Option<String>,
     },
     /// A refresh token was presented after its successor was used, or after the grace.
     RefreshReplayed {
@@ -144,6 +136,11 @@ pub enum GrantEvent {
     },
     Revoked {
         reason: RevocationReason,
+        at: DateTime<Utc>,
+    },
+    ClientTokenIssued(Box<ClientToken>),
+    AccessTokenRevoked {
+        access_token_id: String,
         at: DateTime<Utc>,
     },
 }
@@ -186,14 +183,18 @@ pub enum Grant {
     Redeemed {
         authorization: Arc<Authorization>,
         refresh: Option<RefreshTokens>,
+        /// Access tokens that ended before their time, the newest last.
+        ended_access_tokens: Vec<String>,
     },
+    /// A client acts for itself.
+    ForClient(Arc<ClientToken>),
     Revoked {
-        authorization: Arc<Authorization>,
+        authorization: Option<Arc<Authorization>>,
         reason: RevocationReason,
     },
 }
 
-/// What was authorized, as `Authorized` says it.
+/// What was authorized.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authorization {
     pub client_id: ClientId,
@@ -209,6 +210,43 @@ pub struct Authorization {
     pub approval: Approval,
     pub code_hash: SecretHash,
     pub code_expires_at: DateTime<Utc>,
+    /// How the user signed in: `amr` values of RFC 8176.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// Which of the scopes are products that the organization has a licence for (R128).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub products: Vec<Slug>,
+    /// The APIs that the access tokens are for; none means the client itself (R085, RFC 8707).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<ApiIdentifier>,
+    /// Single claims beyond those of the scopes (OpenID Connect Core §5.5).
+    #[serde(default, skip_serializing_if = "RequestedClaims::is_empty")]
+    pub claims: RequestedClaims,
+    /// How often the user had taken the client's consent back before: the next time ends this grant too (R263).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub consent_epoch: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorized_at: Option<DateTime<Utc>>,
+}
+
+/// An access token that a client got for itself (RFC 6749 §4.4); a grant of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientToken {
+    pub client_id: ClientId,
+    /// The client's.
+    pub organization_id: OrganizationId,
+    pub scopes: Scopes,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<ApiIdentifier>,
+    pub access_token_id: String,
+    pub at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_id: Option<String>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 aggregate! {
@@ -221,6 +259,8 @@ aggregate! {
         Refreshed = "refreshed",
         RefreshReplayed = "refresh_replayed",
         Revoked = "revoked",
+        ClientTokenIssued = "client_token_issued",
+        AccessTokenRevoked = "access_token_revoked",
     ]
 }
 
@@ -231,64 +271,45 @@ impl Grant {
     pub fn decide(&self, command: GrantCommand) -> Result<Vec<GrantEvent>, GrantError> {
         use {Grant as S, GrantCommand as C, GrantError as Refused, GrantEvent as E};
         Ok(match (self, command) {
-            (
-                S::Unknown,
-                C::Authorize {
-                    client_id,
-                    user_id,
-                    organization_id,
-                    session_id,
-                    scopes,
-                    redirect_uri,
-                    nonce,
-                    code_challenge,
-                    auth_time,
-                    approval,
-                    code_hash,
-                    code_expires_at,
-                },
-            ) => vec![E::Authorized {
-                client_id,
-                user_id,
-                organization_id,
-                session_id,
-                scopes,
-                redirect_uri,
-                nonce,
-                code_challenge,
-                auth_time,
-                approval,
-                code_hash,
-                code_expires_at,
-            }],
+            (S::Unknown, C::Authorize(authorization)) => vec![E::Authorized(authorization)],
+            (S::Unknown, C::IssueClientToken(token)) => vec![E::ClientTokenIssued(token)],
             (S::Unknown, _) => return Err(Refused::NotFound),
-            (_, C::Authorize { .. }) => return Err(Refused::AlreadyAuthorized),
+            (_, C::Authorize(_) | C::IssueClientToken(_)) => return Err(Refused::AlreadyAuthorized),
 
             (
                 S::CodeIssued(authorization),
-                C::RedeemCode { code_hash, client_id, redirect_uri, verifier, now, access_token_id, refresh },
+                C::RedeemCode {
+                    code_hash,
+                    client_id,
+                    redirect_uri,
+                    verifier,
+                    now,
+                    access_token_id,
+                    secret_id,
+                    refresh,
+                },
             ) => {
                 authorization.check_code(&code_hash, &client_id)?;
                 authorization.check_redemption(&redirect_uri, verifier.as_ref(), now)?;
-                vec![E::CodeRedeemed { access_token_id, refresh, at: now }]
+                vec![E::CodeRedeemed { access_token_id, refresh, at: now, secret_id }]
             }
             (S::Redeemed { authorization, .. }, C::RedeemCode { code_hash, client_id, now, .. }) => {
                 authorization.check_code(&code_hash, &client_id)?;
                 vec![E::CodeReplayed { at: now }, E::Revoked { reason: RevocationReason::CodeReplayed, at: now }]
             }
-            (S::Revoked { authorization, .. }, C::RedeemCode { code_hash, client_id, .. }) => {
+            (S::Revoked { authorization: Some(authorization), .. }, C::RedeemCode { code_hash, client_id, .. }) => {
                 authorization.check_code(&code_hash, &client_id)?;
                 return Err(Refused::Revoked);
             }
 
             (
-                S::Redeemed { authorization, refresh: Some(tokens) },
-                C::Refresh { presented, client_id, now, grace, access_token_id, next },
+                S::Redeemed { authorization, refresh: Some(tokens), .. },
+                C::Refresh { presented, client_id, now, grace, access_token_id, secret_id, next },
             ) => {
                 authorization.check_client(&client_id)?;
                 match tokens.judge(&presented, now, grace)? {
                     Presented::Rotates { generation } => {
-                        vec![E::Refreshed { access_token_id, generation, refresh: next, at: now }]
+                        vec![E::Refreshed { access_token_id, generation, refresh: next, at: now, secret_id }]
                     }
                     Presented::IsReplay => vec![
                         E::RefreshReplayed { at: now },
@@ -296,13 +317,30 @@ impl Grant {
                     ],
                 }
             }
-            (S::CodeIssued(_) | S::Redeemed { .. }, C::Refresh { .. }) => {
+            (S::CodeIssued(_) | S::Redeemed { .. } | S::ForClient(_), C::Refresh { .. }) => {
                 return Err(Refused::InvalidRefreshToken);
             }
-            (S::Revoked { authorization, .. }, C::Refresh { client_id, .. }) => {
+            (S::ForClient(_) | S::Revoked { authorization: None, .. }, C::RedeemCode { .. }) => {
+                return Err(Refused::InvalidCode);
+            }
+            (S::Revoked { authorization: None, .. }, C::Refresh { .. }) => return Err(Refused::InvalidRefreshToken),
+            (S::Revoked { authorization: Some(authorization), .. }, C::Refresh { client_id, .. }) => {
                 authorization.check_client(&client_id)?;
                 return Err(Refused::Revoked);
             }
+
+            (S::Redeemed { ended_access_tokens, .. }, C::RevokeAccessToken { access_token_id, .. })
+                if ended_access_tokens.contains(&access_token_id) =>
+            {
+                vec![]
+            }
+            (S::Redeemed { .. }, C::RevokeAccessToken { access_token_id, now }) => {
+                vec![E::AccessTokenRevoked { access_token_id, at: now }]
+            }
+            (S::ForClient(_), C::RevokeAccessToken { now, .. }) => {
+                vec![E::Revoked { reason: RevocationReason::Client, at: now }]
+            }
+            (S::CodeIssued(_) | S::Revoked { .. }, C::RevokeAccessToken { .. }) => vec![],
 
             (S::Revoked { .. }, C::Revoke { .. }) => vec![],
             (_, C::Revoke { reason, now }) => vec![E::Revoked { reason, at: now }],
@@ -312,38 +350,12 @@ impl Grant {
     pub fn apply(&mut self, event: GrantEvent) {
         use GrantEvent as E;
         match event {
-            E::Authorized {
-                client_id,
-                user_id,
-                organization_id,
-                session_id,
-                scopes,
-                redirect_uri,
-                nonce,
-                code_challenge,
-                auth_time,
-                approval,
-                code_hash,
-                code_expires_at,
-            } => {
-                *self = Self::CodeIssued(Arc::new(Authorization {
-                    client_id,
-                    user_id,
-                    organization_id,
-                    session_id,
-                    scopes,
-                    redirect_uri,
-                    nonce,
-                    code_challenge,
-                    auth_time,
-                    approval,
-                    code_hash,
-                    code_expires_at,
-                }));
-            }
+            E::Authorized(authorization) => *self = Self::CodeIssued(Arc::new(*authorization)),
+            E::ClientTokenIssued(token) => *self = Self::ForClient(Arc::new(*token)),
             E::CodeRedeemed { refresh, .. } => {
                 if let Some(authorization) = self.shared_authorization() {
-                    *self = Self::Redeemed { authorization, refresh: refresh.map(RefreshTokens::beginning_with) };
+                    let refresh = refresh.map(RefreshTokens::beginning_with);
+                    *self = Self::Redeemed { authorization, refresh, ended_access_tokens: Vec::new() };
                 }
             }
             E::Refreshed { generation, refresh, at, .. } => {
@@ -351,46 +363,69 @@ impl Grant {
                     tokens.rotate(generation, refresh, at);
                 }
             }
-            E::Revoked { reason, .. } => {
-                if let Some(authorization) = self.shared_authorization() {
-                    *self = Self::Revoked { authorization, reason };
+            E::AccessTokenRevoked { access_token_id, .. } => {
+                if let Self::Redeemed { ended_access_tokens, .. } = self {
+                    ended_access_tokens.push(access_token_id);
+                    if ended_access_tokens.len() > ENDED_ACCESS_TOKENS {
+                        ended_access_tokens.remove(0);
+                    }
                 }
+            }
+            E::Revoked { reason, .. } => {
+                *self = Self::Revoked { authorization: self.shared_authorization(), reason };
             }
             E::CodeReplayed { .. } | E::RefreshReplayed { .. } => {}
         }
     }
 
+    /// What a user authorized; none if a client acts for itself.
     pub fn authorization(&self) -> Option<&Authorization> {
         match self {
-            Self::Unknown => None,
-            Self::CodeIssued(authorization)
-            | Self::Redeemed { authorization, .. }
-            | Self::Revoked { authorization, .. } => Some(authorization),
+            Self::Unknown | Self::ForClient(_) => None,
+            Self::CodeIssued(authorization) | Self::Redeemed { authorization, .. } => Some(authorization),
+            Self::Revoked { authorization, .. } => authorization.as_deref(),
         }
     }
 
-    /// Authorized and not revoked.
+    /// Granted and not revoked.
     pub fn is_live(&self) -> bool {
-        matches!(self, Self::CodeIssued(_) | Self::Redeemed { .. })
+        matches!(self, Self::CodeIssued(_) | Self::Redeemed { .. } | Self::ForClient(_))
+    }
+
+    /// Whether an access token of this grant still holds; its expiry is for its own claims to say.
+    pub fn allows(&self, access_token_id: &str) -> bool {
+        match self {
+            Self::Redeemed { ended_access_tokens, .. } => !ended_access_tokens.iter().any(|id| id == access_token_id),
+            Self::ForClient(token) => token.access_token_id == access_token_id,
+            Self::Unknown | Self::CodeIssued(_) | Self::Revoked { .. } => false,
+        }
+    }
+
+    /// The refresh token with this hash, if presenting it would bring new tokens.
+    pub fn refresh_token(&self, hash: &SecretHash, now: DateTime<Utc>, grace: Duration) -> Option<&RefreshIssue> {
+        let Self::Redeemed { refresh: Some(tokens), .. } = self else { return None };
+        tokens.working(hash, now, grace)
     }
 
     /// Why it was revoked, if it was.
     pub fn revoked(&self) -> Option<RevocationReason> {
         match self {
             Self::Revoked { reason, .. } => Some(*reason),
-            Self::Unknown | Self::CodeIssued(_) | Self::Redeemed { .. } => None,
+            Self::Unknown | Self::CodeIssued(_) | Self::Redeemed { .. } | Self::ForClient(_) => None,
         }
     }
 
     fn shared_authorization(&self) -> Option<Arc<Authorization>> {
         match self {
-            Self::Unknown => None,
-            Self::CodeIssued(authorization)
-            | Self::Redeemed { authorization, .. }
-            | Self::Revoked { authorization, .. } => Some(authorization.clone()),
+            Self::Unknown | Self::ForClient(_) => None,
+            Self::CodeIssued(authorization) | Self::Redeemed { authorization, .. } => Some(authorization.clone()),
+            Self::Revoked { authorization, .. } => authorization.clone(),
         }
     }
 }
+
+/// More of them are forgotten: by then the first have expired.
+const ENDED_ACCESS_TOKENS: usize = 100;
 
 impl Authorization {
     /// Whoever has no code of ours, or one of another client, learns and changes nothing.

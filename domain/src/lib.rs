@@ -15,6 +15,7 @@ pub mod values;
 
 pub mod api_key;
 pub mod app;
+pub mod consent;
 pub mod grant;
 pub mod instance;
 pub mod oauth_client;
@@ -33,6 +34,7 @@ pub use values::*;
 
 pub use api_key::*;
 pub use app::*;
+pub use consent::*;
 pub use grant::*;
 pub use instance::*;
 pub use oauth_client::*;

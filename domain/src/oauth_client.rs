@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::aggregate::aggregate;
+use crate::grant::Approval;
 use crate::ids::{AppId, InstallationId, OrganizationId};
 use crate::values::{ClientType, RedirectUri, Scopes, SecretHash, Title};
 
@@ -366,6 +367,25 @@ impl Client {
         self.redirect_uris.iter().any(|own| own.as_str() == uri)
     }
 
+    /// A native app on loopback listens on whatever port is free (RFC 8252 §7.3); everything else is exact.
+    pub fn allows_redirect_to(&self, uri: &str) -> bool {
+        let any_port = || {
+            without_loopback_port(uri).is_some_and(|asked| {
+                self.redirect_uris.iter().any(|own| without_loopback_port(own.as_str()).as_ref() == Some(&asked))
+            })
+        };
+        self.has_redirect_uri(uri) || (self.client_type == ClientType::Native && any_port())
+    }
+
+    /// Why its organization's members need not be asked, if they need not (R036).
+    pub fn approval(&self) -> Option<Approval> {
+        match (&self.installation, self.settings.first_party) {
+            (Some(_), _) => Some(Approval::InstalledApp),
+            (None, true) => Some(Approval::FirstParty),
+            (None, false) => None,
+        }
+    }
+
     fn reconfigure(
         &mut self,
         name: Option<Title>,
@@ -399,6 +419,17 @@ impl Client {
         self.secrets.retain(|secret| secret.secret_id != secret_id);
         self.ended_secret_ids.push(secret_id.to_owned());
     }
+}
+
+/// `http://127.0.0.1:4321/cb` without its port; none for any other address.
+fn without_loopback_port(uri: &str) -> Option<String> {
+    let uri: RedirectUri = uri.parse().ok()?;
+    let rest = uri.as_str().strip_prefix("http://")?;
+    let (authority, path) = rest.find(['/', '?']).map_or((rest, ""), |end| rest.split_at(end));
+    let host = ["127.0.0.1", "[::1]"]
+        .into_iter()
+        .find(|host| authority.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':')))?;
+    Some(format!("{host}{path}"))
 }
 
 /// What holds for every client, whatever it was before.
@@ -628,6 +659,42 @@ mod tests {
         assert!(client.has_redirect_uri("https://crm.example/auth/callback"));
         assert!(!client.has_redirect_uri("https://crm.example/auth/callback/"));
         assert!(!client.has_redirect_uri("https://CRM.example/auth/callback"));
+    }
+
+    #[test]
+    fn a_native_app_on_loopback_may_listen_on_any_port() {
+        let with = |client_type| {
+            let E::Provisioned { organization_id, name, scopes, .. } = provisioned(client_type, None) else {
+                unreachable!("it was provisioned");
+            };
+            let redirect_uris = vec![parsed("http://127.0.0.1/cb"), parsed("http://localhost:3000/cb")];
+            let settings = Box::default();
+            let (installation, secret) = (None, None);
+            let event = E::Provisioned {
+                organization_id,
+                installation,
+                name,
+                client_type,
+                redirect_uris,
+                scopes,
+                secret,
+                settings,
+            };
+            after::<OAuthClient>([event]).active().unwrap().clone()
+        };
+        let native = with(ClientType::Native);
+        assert!(native.allows_redirect_to("http://127.0.0.1:51004/cb"));
+        for other in [
+            "http://127.0.0.1:51004/cb/",
+            "http://127.0.0.1.evil.example/cb",
+            "http://[::1]:51004/cb",
+            "https://127.0.0.1:51004/cb",
+            "http://localhost:51004/cb",
+            "http://127.0.0.1:x/cb",
+        ] {
+            assert!(!native.allows_redirect_to(other), "{other}");
+        }
+        assert!(!with(ClientType::Spa).allows_redirect_to("http://127.0.0.1:51004/cb"));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub enum ProductCommand {
         slug: Slug,
         description: Option<String>,
         features: Vec<String>,
+        /// What a licence allows, told as `slug:permission` (R117); none means `read`.
+        permissions: Vec<Slug>,
     },
     /// What is none stays as it is.
     Change { name: Option<Title>, description: Option<String>, features: Option<Vec<String>> },
@@ -31,6 +33,8 @@ pub enum ProductEvent {
         slug: Slug,
         description: Option<String>,
         features: Vec<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        permissions: Vec<Slug>,
     },
     /// Only what changed.
     Changed {
@@ -66,6 +70,7 @@ pub struct ProductDetails {
     pub slug: Slug,
     pub description: Option<String>,
     pub features: Vec<String>,
+    pub permissions: Vec<Slug>,
 }
 
 aggregate! {
@@ -82,8 +87,8 @@ impl Product {
     pub fn decide(&self, command: ProductCommand) -> Result<Vec<ProductEvent>, ProductError> {
         use {Product as S, ProductCommand as C, ProductError as Refused, ProductEvent as E};
         Ok(match (self, command) {
-            (S::Unknown, C::Create { organization_id, name, slug, description, features }) => {
-                vec![E::Created { organization_id, name, slug, description, features }]
+            (S::Unknown, C::Create { organization_id, name, slug, description, features, permissions }) => {
+                vec![E::Created { organization_id, name, slug, description, features, permissions }]
             }
             (S::Unknown, C::Change { .. }) => return Err(Refused::NotFound),
             (S::Existing(_), C::Create { .. }) => return Err(Refused::AlreadyExists),
@@ -104,8 +109,9 @@ impl Product {
     pub fn apply(&mut self, event: ProductEvent) {
         use {Product as S, ProductEvent as E};
         match (self, event) {
-            (state, E::Created { organization_id, name, slug, description, features }) => {
-                *state = S::Existing(ProductDetails { organization_id, name, slug, description, features });
+            (state, E::Created { organization_id, name, slug, description, features, permissions }) => {
+                *state =
+                    S::Existing(ProductDetails { organization_id, name, slug, description, features, permissions });
             }
             (S::Unknown, E::Changed { .. }) => {}
             (S::Existing(product), E::Changed { name, description, features }) => {
@@ -148,6 +154,7 @@ mod tests {
             slug: parsed("crm"),
             description: None,
             features: vec!["Contacts".into()],
+            permissions: vec![],
         }
     }
 
@@ -158,6 +165,7 @@ mod tests {
             slug: parsed("crm"),
             description: None,
             features: vec!["Contacts".into()],
+            permissions: vec![],
         }
     }
 
@@ -203,6 +211,25 @@ mod tests {
                         "slug": "crm",
                         "description": null,
                         "features": ["Contacts"],
+                    }),
+                ),
+                (
+                    E::Created {
+                        organization_id: parsed("org_vendor"),
+                        name: parsed("CRM"),
+                        slug: parsed("crm"),
+                        description: None,
+                        features: vec![],
+                        permissions: vec![parsed("read"), parsed("write")],
+                    },
+                    json!({
+                        "type": "created",
+                        "organization_id": "org_vendor",
+                        "name": "CRM",
+                        "slug": "crm",
+                        "description": null,
+                        "features": [],
+                        "permissions": ["read", "write"],
                     }),
                 ),
                 (renamed(), json!({ "type": "changed", "name": "CRM Pro" })),

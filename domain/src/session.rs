@@ -15,6 +15,10 @@ choices! {
         WrongPassword = "wrong_password",
         Suspended = "suspended",
         NoPassword = "no_password",
+        /// The second factor.
+        WrongCode = "wrong_code",
+        /// Too many tries before; at most the first of a pause is recorded.
+        Throttled = "throttled",
     }
 }
 
@@ -37,7 +41,7 @@ pub enum SessionCommand {
         expires_at: DateTime<Utc>,
         methods: Vec<String>,
         secret_hash: SecretHash,
-        password_epoch: u64,
+        session_epoch: u64,
     },
     /// `user_id` is none when nobody is known under what was typed.
     Refuse {
@@ -59,7 +63,8 @@ pub enum SessionEvent {
         expires_at: DateTime<Utc>,
         methods: Vec<String>,
         secret_hash: SecretHash,
-        password_epoch: u64,
+        #[serde(rename = "password_epoch")]
+        session_epoch: u64,
     },
     Refused {
         user_id: Option<UserId>,
@@ -99,7 +104,9 @@ pub struct SignIn {
     pub expires_at: DateTime<Utc>,
     pub methods: Vec<String>,
     pub secret_hash: SecretHash,
-    pub password_epoch: u64,
+    /// Of the user when it began; it has ended when the user is in a later one (R270, R271).
+    #[serde(alias = "password_epoch")]
+    pub session_epoch: u64,
 }
 
 aggregate! {
@@ -117,8 +124,8 @@ impl Session {
     pub fn decide(&self, command: SessionCommand) -> Result<Vec<SessionEvent>, SessionError> {
         use {Session as S, SessionCommand as C, SessionError as Refused, SessionEvent as E};
         Ok(match (self, command) {
-            (S::Unknown, C::Start { user_id, authenticated_at, expires_at, methods, secret_hash, password_epoch }) => {
-                vec![E::Started { user_id, authenticated_at, expires_at, methods, secret_hash, password_epoch }]
+            (S::Unknown, C::Start { user_id, authenticated_at, expires_at, methods, secret_hash, session_epoch }) => {
+                vec![E::Started { user_id, authenticated_at, expires_at, methods, secret_hash, session_epoch }]
             }
             (S::Unknown, C::Refuse { user_id, reason }) => vec![E::Refused { user_id, reason }],
             (_, C::Start { .. } | C::Refuse { .. }) => return Err(Refused::AlreadyUsed),
@@ -132,9 +139,9 @@ impl Session {
     pub fn apply(&mut self, event: SessionEvent) {
         use SessionEvent as E;
         match event {
-            E::Started { user_id, authenticated_at, expires_at, methods, secret_hash, password_epoch } => {
+            E::Started { user_id, authenticated_at, expires_at, methods, secret_hash, session_epoch } => {
                 *self =
-                    Self::Open(SignIn { user_id, authenticated_at, expires_at, methods, secret_hash, password_epoch });
+                    Self::Open(SignIn { user_id, authenticated_at, expires_at, methods, secret_hash, session_epoch });
             }
             E::Refused { .. } => *self = Self::Refused,
             E::Ended { reason } => {
@@ -188,7 +195,7 @@ mod tests {
             expires_at: at(3600),
             methods: vec!["pwd".into()],
             secret_hash: hash('a'),
-            password_epoch: 2,
+            session_epoch: 2,
         }
     }
 
@@ -210,7 +217,7 @@ mod tests {
             expires_at: at(3600),
             methods: vec!["pwd".into()],
             secret_hash: hash('a'),
-            password_epoch: 2,
+            session_epoch: 2,
         }
     }
 
@@ -254,7 +261,7 @@ mod tests {
     #[test]
     fn an_ended_session_still_says_whose_it_was() {
         let open: Session = after([started()]);
-        assert_eq!(open.active().unwrap().password_epoch, 2);
+        assert_eq!(open.active().unwrap().session_epoch, 2);
         let closed: Session = after([started(), ended()]);
         assert_eq!(closed.active(), None);
         assert_eq!(closed.sign_in().unwrap().user_id, parsed("user_ada"));

@@ -6,13 +6,22 @@ use thiserror::Error;
 use crate::aggregate::aggregate;
 use crate::ids::UserId;
 use crate::personal::Personal;
-use crate::values::{Email, PasswordHash, PersonName};
+use crate::values::{Email, PasswordHash, PersonName, SecretHash};
 
 #[derive(Debug, Clone)]
 pub enum UserCommand {
     Register { user_id: UserId, email: Email, name: PersonName, email_verified: bool, password: Option<PasswordHash> },
     SetPassword { user_id: UserId, hash: PasswordHash },
+    /// By a link that was sent to the address, which is thereby verified.
+    ResetPassword { user_id: UserId, hash: PasswordHash },
     VerifyEmail,
+    /// Ends every session and token (R271).
+    SignOutEverywhere,
+    /// A second factor; its secret is in the vault under `secret_id`, never here.
+    EnableTotp { secret_id: String, recovery_codes: Vec<SecretHash> },
+    DisableTotp,
+    SetRecoveryCodes { hashes: Vec<SecretHash> },
+    UseRecoveryCode { hash: SecretHash },
     Rename { user_id: UserId, name: PersonName },
     Suspend { reason: String },
     Reinstate,
@@ -27,7 +36,7 @@ pub enum UserEvent {
         name: Personal<PersonName>,
         email_verified: bool,
     },
-    /// `epoch` counts the passwords so far; sessions and tokens of an earlier one end (R270).
+    /// Begins an epoch: sessions and tokens of an earlier one end (R270).
     PasswordSet {
         hash: Personal<PasswordHash>,
         epoch: u64,
@@ -40,6 +49,21 @@ pub enum UserEvent {
         reason: String,
     },
     Reinstated,
+    /// Begins an epoch, as a new password does (R271).
+    SignedOutEverywhere {
+        epoch: u64,
+    },
+    TotpEnabled {
+        secret_id: String,
+    },
+    TotpDisabled,
+    /// Replaces those that were left.
+    RecoveryCodesSet {
+        hashes: Vec<SecretHash>,
+    },
+    RecoveryCodeUsed {
+        hash: SecretHash,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -50,6 +74,12 @@ pub enum UserError {
     AlreadyRegistered,
     #[error("this user is suspended: {reason}")]
     Suspended { reason: String },
+    #[error("two-factor sign-in is already on: turn it off first")]
+    TotpAlreadyEnabled,
+    #[error("two-factor sign-in is not on")]
+    TotpNotEnabled,
+    #[error("this recovery code is wrong or was used before")]
+    WrongRecoveryCode,
 }
 
 /// What the rules need to remember, and nothing else.
@@ -69,7 +99,18 @@ pub struct Account {
     name: Personal<PersonName>,
     email_verified: bool,
     password: Option<Personal<PasswordHash>>,
-    password_epoch: u64,
+    // Snapshots of earlier releases have the other name, and no second factor.
+    #[serde(alias = "password_epoch")]
+    session_epoch: u64,
+    #[serde(default)]
+    totp: Option<Totp>,
+}
+
+/// The second factor that is on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Totp {
+    secret_id: String,
+    recovery_codes: Vec<SecretHash>,
 }
 
 aggregate! {
@@ -82,6 +123,11 @@ aggregate! {
         Renamed = "renamed",
         Suspended = "suspended",
         Reinstated = "reinstated",
+        SignedOutEverywhere = "signed_out_everywhere",
+        TotpEnabled = "totp_enabled",
+        TotpDisabled = "totp_disabled",
+        RecoveryCodesSet = "recovery_codes_set",
+        RecoveryCodeUsed = "recovery_code_used",
     ]
 }
 
@@ -106,7 +152,16 @@ impl User {
                 vec![]
             }
             (S::Active(account), C::SetPassword { user_id, hash }) => {
-                vec![E::PasswordSet { hash: Personal::of(user_id, hash), epoch: account.password_epoch + 1 }]
+                vec![E::PasswordSet { hash: Personal::of(user_id, hash), epoch: account.session_epoch + 1 }]
+            }
+            (S::Active(account), C::ResetPassword { user_id, hash }) => {
+                let password_set =
+                    E::PasswordSet { hash: Personal::of(user_id, hash), epoch: account.session_epoch + 1 };
+                let verified = (!account.email_verified).then_some(E::EmailVerified);
+                [password_set].into_iter().chain(verified).collect()
+            }
+            (S::Active(account), C::SignOutEverywhere) => {
+                vec![E::SignedOutEverywhere { epoch: account.session_epoch + 1 }]
             }
             (S::Active(account), C::VerifyEmail) if account.email_verified => vec![],
             (S::Active(_), C::VerifyEmail) => vec![E::EmailVerified],
@@ -114,6 +169,22 @@ impl User {
                 vec![]
             }
             (S::Active(_), C::Rename { user_id, name }) => vec![E::Renamed { name: Personal::of(user_id, name) }],
+            (S::Active(account), C::EnableTotp { secret_id, recovery_codes }) => match &account.totp {
+                None => vec![E::TotpEnabled { secret_id }, E::RecoveryCodesSet { hashes: recovery_codes }],
+                Some(totp) if totp.secret_id == secret_id => vec![],
+                Some(_) => return Err(Refused::TotpAlreadyEnabled),
+            },
+            (S::Active(account), C::DisableTotp) => account.totp.iter().map(|_| E::TotpDisabled).collect(),
+            (S::Active(Account { totp: None, .. }), C::SetRecoveryCodes { .. } | C::UseRecoveryCode { .. }) => {
+                return Err(Refused::TotpNotEnabled);
+            }
+            (S::Active(_), C::SetRecoveryCodes { hashes }) => vec![E::RecoveryCodesSet { hashes }],
+            (S::Active(Account { totp: Some(totp), .. }), C::UseRecoveryCode { hash }) => {
+                if !totp.recovery_codes.contains(&hash) {
+                    return Err(Refused::WrongRecoveryCode);
+                }
+                vec![E::RecoveryCodeUsed { hash }]
+            }
             (S::Active(_), C::Suspend { reason }) => vec![E::Suspended { reason }],
             (S::Active(_), C::Reinstate) => vec![],
 
@@ -128,7 +199,7 @@ impl User {
     pub fn apply(&mut self, event: UserEvent) {
         use UserEvent as E;
         if let E::Registered { name, email_verified, .. } = event {
-            *self = Self::Active(Account { name, email_verified, password: None, password_epoch: 0 });
+            *self = Self::Active(Account { name, email_verified, password: None, session_epoch: 0, totp: None });
             return;
         }
         let (Self::Active(account) | Self::Suspended { account, .. }) = self else {
@@ -138,7 +209,7 @@ impl User {
             E::Registered { .. } => {}
             E::PasswordSet { hash, epoch } => {
                 account.password = Some(hash);
-                account.password_epoch = epoch;
+                account.session_epoch = epoch;
             }
             E::EmailVerified => account.email_verified = true,
             E::Renamed { name } => account.name = name,
@@ -147,6 +218,19 @@ impl User {
                 *self = Self::Suspended { account, reason };
             }
             E::Reinstated => *self = Self::Active(account.clone()),
+            E::SignedOutEverywhere { epoch } => account.session_epoch = epoch,
+            E::TotpEnabled { secret_id } => account.totp = Some(Totp { secret_id, recovery_codes: vec![] }),
+            E::TotpDisabled => account.totp = None,
+            E::RecoveryCodesSet { hashes } => {
+                if let Some(totp) = &mut account.totp {
+                    totp.recovery_codes = hashes;
+                }
+            }
+            E::RecoveryCodeUsed { hash } => {
+                if let Some(totp) = &mut account.totp {
+                    totp.recovery_codes.retain(|left| *left != hash);
+                }
+            }
         }
     }
 
@@ -164,9 +248,24 @@ impl User {
         self.account()?.password.as_ref()?.value()
     }
 
-    /// How many passwords there have been: what was signed in under an earlier one has ended (R270).
-    pub fn password_epoch(&self) -> u64 {
-        self.account().map_or(0, |account| account.password_epoch)
+    /// Whether the address was proved to be theirs.
+    pub fn email_verified(&self) -> bool {
+        self.account().is_some_and(|account| account.email_verified)
+    }
+
+    /// The one counter that ends sign-ins: a session or token of an earlier epoch has ended (R270, R271).
+    pub fn session_epoch(&self) -> u64 {
+        self.account().map_or(0, |account| account.session_epoch)
+    }
+
+    /// Where the vault has the secret of the second factor; none when it is off.
+    pub fn totp_secret_id(&self) -> Option<&str> {
+        Some(&self.account()?.totp.as_ref()?.secret_id)
+    }
+
+    /// How many recovery codes are left.
+    pub fn recovery_codes_left(&self) -> usize {
+        self.account().and_then(|account| account.totp.as_ref()).map_or(0, |totp| totp.recovery_codes.len())
     }
 
     fn account(&self) -> Option<&Account> {
@@ -182,7 +281,7 @@ mod tests {
     use serde_json::json;
 
     use super::{UserCommand as C, UserError as Refused, UserEvent as E, *};
-    use crate::scenario::{Scenario, after, parsed, stored_as};
+    use crate::scenario::{Scenario, after, hash, hash_text, parsed, stored_as};
 
     const FIRST: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$Zmlyc3Q";
     const SECOND: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$c2Vjb25k";
@@ -203,8 +302,8 @@ mod tests {
         }
     }
 
-    fn password_set(hash: &str, epoch: u64) -> E {
-        let hash = Personal::of(ada(), parsed(hash));
+    fn password_set(text: &str, epoch: u64) -> E {
+        let hash = Personal::of(ada(), parsed(text));
         E::PasswordSet { hash, epoch }
     }
 
@@ -226,6 +325,25 @@ mod tests {
     fn set_password(hash: &str) -> C {
         let (user_id, hash) = (ada(), parsed(hash));
         C::SetPassword { user_id, hash }
+    }
+
+    fn reset_password(hash: &str) -> C {
+        let (user_id, hash) = (ada(), parsed(hash));
+        C::ResetPassword { user_id, hash }
+    }
+
+    fn enable_totp(secret_id: &str) -> C {
+        C::EnableTotp { secret_id: secret_id.into(), recovery_codes: vec![hash('a'), hash('b')] }
+    }
+
+    fn totp_enabled() -> [E; 2] {
+        let hashes = vec![hash('a'), hash('b')];
+        [E::TotpEnabled { secret_id: "user_ada.1".into() }, E::RecoveryCodesSet { hashes }]
+    }
+
+    fn with_totp() -> Scenario<User> {
+        let [enabled, codes] = totp_enabled();
+        given([registered(), enabled, codes])
     }
 
     fn rename(name: &str) -> C {
@@ -271,7 +389,15 @@ mod tests {
     fn a_suspended_user_can_only_be_reinstated() {
         let reason = || "fraud".to_owned();
         let before = || given([registered(), suspended()]);
-        for command in [C::VerifyEmail, set_password(FIRST), rename("Countess")] {
+        for command in [
+            C::VerifyEmail,
+            set_password(FIRST),
+            reset_password(FIRST),
+            rename("Countess"),
+            C::SignOutEverywhere,
+            enable_totp("user_ada.1"),
+            C::DisableTotp,
+        ] {
             before().when(command).then_refused(Refused::Suspended { reason: reason() });
         }
         before().when(suspend()).then_nothing();
@@ -289,7 +415,7 @@ mod tests {
     fn what_a_sign_in_asks_for_is_known() {
         let state: User = after([registered(), password_set(FIRST, 1), password_set(SECOND, 2)]);
         assert!(state.is_active());
-        assert_eq!(state.password_epoch(), 2);
+        assert_eq!(state.session_epoch(), 2);
         assert_eq!(state.password_hash(), Some(&parsed(SECOND)));
         let state: User = after([registered(), suspended()]);
         assert!(state.exists());
@@ -303,7 +429,69 @@ mod tests {
         let hash = Personal::Erased { subject };
         let state: User = after([registered(), E::PasswordSet { hash, epoch: 1 }]);
         assert_eq!(state.password_hash(), None);
-        assert_eq!(state.password_epoch(), 1);
+        assert_eq!(state.session_epoch(), 1);
+    }
+
+    #[test]
+    fn signing_out_everywhere_begins_an_epoch_as_a_password_does() {
+        let before = || given([registered(), password_set(FIRST, 1)]);
+        before().when(C::SignOutEverywhere).then([E::SignedOutEverywhere { epoch: 2 }]);
+        let everywhere = E::SignedOutEverywhere { epoch: 2 };
+        given([registered(), password_set(FIRST, 1), everywhere.clone()])
+            .when(set_password(SECOND))
+            .then([password_set(SECOND, 3)]);
+        assert_eq!(after::<User>([registered(), everywhere]).session_epoch(), 2);
+    }
+
+    #[test]
+    fn a_reset_password_verifies_the_address() {
+        given([registered()]).when(reset_password(FIRST)).then([password_set(FIRST, 1), E::EmailVerified]);
+        given([registered(), E::EmailVerified]).when(reset_password(FIRST)).then([password_set(FIRST, 1)]);
+    }
+
+    #[test]
+    fn a_second_factor_is_turned_on_once_and_off() {
+        given([registered()]).when(enable_totp("user_ada.1")).then(totp_enabled());
+        with_totp().when(enable_totp("user_ada.1")).then_nothing();
+        with_totp().when(enable_totp("user_ada.2")).then_refused(Refused::TotpAlreadyEnabled);
+        with_totp().when(C::DisableTotp).then([E::TotpDisabled]);
+        given([registered()]).when(C::DisableTotp).then_nothing();
+        let [enabled, codes] = totp_enabled();
+        let state: User = after([registered(), enabled.clone(), codes.clone()]);
+        assert_eq!((state.totp_secret_id(), state.recovery_codes_left()), (Some("user_ada.1"), 2));
+        let state: User = after([registered(), enabled, codes, E::TotpDisabled]);
+        assert_eq!((state.totp_secret_id(), state.recovery_codes_left()), (None, 0));
+    }
+
+    #[test]
+    fn a_recovery_code_works_once() {
+        let code = |digit| C::UseRecoveryCode { hash: hash(digit) };
+        let used = E::RecoveryCodeUsed { hash: hash('a') };
+        with_totp().when(code('a')).then([used.clone()]);
+        with_totp().when(code('c')).then_refused(Refused::WrongRecoveryCode);
+        let [enabled, codes] = totp_enabled();
+        let before = || given([registered(), enabled.clone(), codes.clone(), used.clone()]);
+        before().when(code('a')).then_refused(Refused::WrongRecoveryCode);
+        before().when(code('b')).then([E::RecoveryCodeUsed { hash: hash('b') }]);
+        given([registered()]).when(code('a')).then_refused(Refused::TotpNotEnabled);
+    }
+
+    #[test]
+    fn new_recovery_codes_replace_the_old_ones() {
+        let set = || C::SetRecoveryCodes { hashes: vec![hash('c')] };
+        with_totp().when(set()).then([E::RecoveryCodesSet { hashes: vec![hash('c')] }]);
+        given([registered()]).when(set()).then_refused(Refused::TotpNotEnabled);
+    }
+
+    #[test]
+    fn a_snapshot_of_an_earlier_release_is_read() {
+        let state: User = after([registered(), password_set(FIRST, 1)]);
+        let mut json = serde_json::to_value(&state).unwrap();
+        let account = json["Active"].as_object_mut().unwrap();
+        let epoch = account.remove("session_epoch").unwrap();
+        account.insert("password_epoch".into(), epoch);
+        account.remove("totp");
+        assert_eq!(serde_json::from_value::<User>(json).unwrap(), state);
     }
 
     #[test]
@@ -319,6 +507,7 @@ mod tests {
         let renamed = E::Renamed { name: Personal::of(ada(), parsed("Countess")) };
         let registration = json!({ "type": "registered", "email": personal("ada@example.com"),
             "name": personal("Ada"), "email_verified": false });
+        let [enabled, codes] = totp_enabled();
         let password = json!({ "type": "password_set", "hash": personal(FIRST), "epoch": 1 });
         stored_as::<User>(
             [
@@ -328,6 +517,17 @@ mod tests {
                 (renamed, json!({ "type": "renamed", "name": personal("Countess") })),
                 (suspended(), json!({ "type": "suspended", "reason": "fraud" })),
                 (E::Reinstated, json!({ "type": "reinstated" })),
+                (
+                    E::SignedOutEverywhere { epoch: 2 },
+                    json!({ "type": "signed_out_everywhere", "epoch": 2 }),
+                ),
+                (enabled, json!({ "type": "totp_enabled", "secret_id": "user_ada.1" })),
+                (E::TotpDisabled, json!({ "type": "totp_disabled" })),
+                (codes, json!({ "type": "recovery_codes_set", "hashes": [hash_text('a'), hash_text('b')] })),
+                (
+                    E::RecoveryCodeUsed { hash: hash('a') },
+                    json!({ "type": "recovery_code_used", "hash": hash_text('a') }),
+                ),
             ],
             E::TYPES,
         );

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 mod addresses;
 mod choices;
+mod claims;
 mod keys;
 mod names;
 mod role;
@@ -12,6 +13,7 @@ mod secrets;
 
 pub use addresses::{ApiIdentifier, LaunchUrl, Origin, RedirectUri, WebhookUrl};
 pub use choices::{BillingCycle, ClientAuthMethod, ClientType, SigningAlgorithm, SubscriptionStatus, Visibility};
+pub use claims::RequestedClaims;
 pub use keys::Jwks;
 pub use names::{AppName, Description, Email, OrganizationName, PersonName, Slug, Title};
 pub use role::{CustomRole, Role};

@@ -229,6 +229,8 @@ impl EventStore {
     {
         let slot = self.slot::<A>(id);
         let Some(Start { tenant, head, mut version, mut state }) = self.start::<A>(id).await? else {
+            // That nothing happened is worth remembering too, e.g. that nobody took a consent back.
+            slot.keep(0, Arc::new(Kept { state: Arc::new(A::default()), tenant: String::new() }));
             return Ok(Loaded { from_log: true, ..Loaded::guessed_new() });
         };
         let events = self.events_of(A::TYPE, id, version).await?;
@@ -355,7 +357,7 @@ impl EventStore {
 /// The aggregate, if this node has its latest state in memory.
 pub(crate) fn remembered<A: Aggregate + 'static>(slot: &Slot) -> Option<Loaded<A>> {
     let (version, kept) = slot.fresh::<Kept<A>>()?;
-    let tenant = Some(kept.tenant.clone());
+    let tenant = (version > 0).then(|| kept.tenant.clone());
     Some(Loaded { state: kept.state.clone(), version, tenant, from_log: false })
 }
 

@@ -5,9 +5,11 @@
 
 mod assets;
 mod client;
+mod continue_to;
 mod errors;
 mod forms;
 mod headers;
+mod locale;
 mod page;
 mod sign_in;
 mod text;
@@ -33,6 +35,7 @@ pub fn router(app: App) -> Router {
         .route("/portal/apps/install", post(client::apps::install))
         .route("/portal/apps/uninstall", post(client::apps::uninstall))
         .route("/portal/subscriptions", get(client::subscriptions::show))
+        .route("/language", get(locale::choose))
         .route("/assets/{version}/{file}", get(assets::serve))
         .method_not_allowed_fallback(errors::method_not_allowed)
         .layer(forms::from_our_own_pages(&app))

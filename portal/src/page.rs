@@ -2,7 +2,7 @@
 
 use api::fields::Query;
 use api::sign_in::{SignedIn, session_of};
-use api::{App, Problem};
+use api::{App, Locale, Problem};
 use askama::Template;
 use axum::extract::FromRequestParts;
 use axum::http::Method;
@@ -12,7 +12,8 @@ use domain::OrganizationId;
 use projections::Membership;
 use serde::Deserialize;
 
-use crate::sign_in::ContinueTo;
+use crate::continue_to::ContinueTo;
+use crate::locale::{Door, FrameTexts, Languages, texts};
 
 /// So many organizations can be switched between.
 const ORGANIZATIONS: i64 = 100;
@@ -23,16 +24,19 @@ pub(crate) enum Section {
     Dashboard,
     Apps,
     Subscriptions,
+    Account,
 }
 
 impl Section {
-    pub const ALL: [Self; 3] = [Self::Dashboard, Self::Apps, Self::Subscriptions];
+    pub const ALL: [Self; 4] = [Self::Dashboard, Self::Apps, Self::Subscriptions, Self::Account];
 
-    pub fn title(self) -> &'static str {
+    pub fn title(self, locale: &Locale) -> &'static str {
+        let text = FrameTexts::of(*locale);
         match self {
-            Self::Dashboard => "Dashboard",
-            Self::Apps => "Apps",
-            Self::Subscriptions => "Subscriptions",
+            Self::Dashboard => text.dashboard,
+            Self::Apps => text.apps,
+            Self::Subscriptions => text.subscriptions,
+            Self::Account => text.account,
         }
     }
 
@@ -41,6 +45,7 @@ impl Section {
             Self::Dashboard => "/portal/dashboard",
             Self::Apps => "/portal/apps",
             Self::Subscriptions => "/portal/subscriptions",
+            Self::Account => "/account",
         }
     }
 
@@ -58,6 +63,8 @@ pub(crate) struct Person {
     pub organizations: Vec<Membership>,
     /// The one that the page is about; `None` for somebody without any.
     pub organization: Option<Membership>,
+    /// The language of the page.
+    pub locale: Locale,
 }
 
 #[derive(Deserialize)]
@@ -79,6 +86,10 @@ impl Person {
         self.organization.as_ref()?.organization_id.parse().ok()
     }
 
+    pub fn frame(&self) -> &'static FrameTexts {
+        FrameTexts::of(self.locale)
+    }
+
     pub fn is_at(&self, organization: &Membership) -> bool {
         self.organization.as_ref().is_some_and(|chosen| chosen.organization_id == organization.organization_id)
     }
@@ -95,12 +106,15 @@ impl FromRequestParts<App> for Person {
             return Err(Redirect::to(&ContinueTo::read(here.map(|here| here.as_str())).sign_in()).into_response());
         };
         let Query(Chosen { organization }) = Query::from_request_parts(parts, app).await.map_err(refused)?;
-        Self::load(app, session, organization.as_deref()).await.map_err(refused)
+        // Only these pages have every language so far.
+        let is_translated = parts.uri.path().starts_with(Section::Account.path());
+        let locale = if is_translated { Languages::of(&parts.headers).best(None) } else { Locale::En };
+        Self::load(app, session, organization.as_deref(), locale).await.map_err(refused)
     }
 }
 
 impl Person {
-    async fn load(app: &App, session: SignedIn, chosen: Option<&str>) -> Result<Self, Problem> {
+    async fn load(app: &App, session: SignedIn, chosen: Option<&str>, locale: Locale) -> Result<Self, Problem> {
         let db = &app.views.db;
         let user = projections::user(db, &session.user_id).await?;
         let name = user.and_then(|user| user.name.or(user.email));
@@ -110,13 +124,40 @@ impl Person {
             .find(|each| Some(each.organization_id.as_str()) == chosen)
             .or(organizations.first())
             .cloned();
-        Ok(Self { session, name, organizations, organization })
+        Ok(Self { session, name, organizations, organization, locale })
     }
 }
 
 /// A page as an answer.
 pub(crate) fn html(page: &impl Template) -> Result<Html<String>, Problem> {
     page.render().map(Html).map_err(Problem::internal)
+}
+
+texts! {
+    /// The page between a form and a client.
+    GoOnTexts {
+        title: "One moment" / "Einen Moment",
+        go_on: "Continue" / "Weiter",
+    }
+}
+
+#[derive(Template)]
+#[template(path = "go_on.html")]
+struct GoOnPage<'a> {
+    door: Door,
+    text: &'static GoOnTexts,
+    continue_to: &'a str,
+}
+
+/// Where a form leads when it is done. An authorization request may end at another origin, and browsers apply the
+/// form's `form-action` to every redirect that follows it; so a page stands between them that goes on by itself.
+pub(crate) fn go_on(door: Door, continue_to: &ContinueTo) -> Result<Response, Problem> {
+    if !continue_to.is_authorization() {
+        return Ok(Redirect::to(continue_to.as_str()).into_response());
+    }
+    let text = GoOnTexts::of(door.locale);
+    let door = door.at(continue_to.sign_in());
+    Ok(html(&GoOnPage { door, text, continue_to: continue_to.as_str() })?.into_response())
 }
 
 #[cfg(test)]
@@ -147,11 +188,11 @@ mod tests {
                 expires_at: "2026-01-01T12:00:00Z".parse().unwrap(),
                 methods: vec![],
                 secret_hash: "0".repeat(64).parse().unwrap(),
-                password_epoch: 0,
+                session_epoch: 0,
             },
         };
         let organization = organizations.last().cloned();
-        Person { session, name: Some("Ada <b>".to_owned()), organizations, organization }
+        Person { session, name: Some("Ada <b>".to_owned()), organizations, organization, locale: Locale::En }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use database::{Db, Error, Tx};
-use domain::{Event, GrantEvent, UserId};
+use domain::{Authorization, ConsentEvent, Event, GrantEvent, UserId};
 use eventstore::Recorded;
 use eventstore::follow::{ApplyError, Boxed, Projection};
 
@@ -16,13 +16,19 @@ impl Projection for ConnectedApps {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &["grant"]
+        &["grant", "consent"]
     }
 
     fn apply<'a>(&'a self, tx: &'a mut Tx, recorded: &'a Recorded) -> Boxed<'a, Result<(), ApplyError>> {
         Box::pin(async move {
             match decode(recorded)? {
                 Event::Grant(event) => changed(tx, recorded, event).await,
+                Event::Consent(ConsentEvent::Revoked { user_id, client_id, at, .. }) => {
+                    let sql = "UPDATE grants SET revoked_at = $3, revoked_because = 'user'
+                               WHERE user_id = $1 AND client_id = $2 AND revoked_at IS NULL";
+                    tx.execute(sql, (user_id.as_str(), client_id.as_str(), at)).await?;
+                    Ok(())
+                }
                 _ => Ok(()),
             }
         })
@@ -32,7 +38,8 @@ impl Projection for ConnectedApps {
 async fn changed(tx: &mut Tx, recorded: &Recorded, event: GrantEvent) -> Result<(), ApplyError> {
     let grant = recorded.stream_id.as_str();
     match event {
-        GrantEvent::Authorized { client_id, user_id, organization_id, scopes, .. } => {
+        GrantEvent::Authorized(authorization) => {
+            let Authorization { client_id, user_id, organization_id, scopes, .. } = *authorization;
             tx.execute(
                 "INSERT INTO grants (grant_id, user_id, client_id, organization_id, scopes, granted_at)
                  VALUES ($1, $2, $3, $4, $5, $6)",
@@ -54,7 +61,11 @@ async fn changed(tx: &mut Tx, recorded: &Recorded, event: GrantEvent) -> Result<
             let sql = "UPDATE grants SET revoked_at = $2, revoked_because = $3 WHERE grant_id = $1";
             tx.execute(sql, (grant, at, reason.as_str())).await?;
         }
-        GrantEvent::CodeReplayed { .. } | GrantEvent::RefreshReplayed { .. } => {}
+        // Clients that act for themselves are nobody's connected apps.
+        GrantEvent::ClientTokenIssued(_)
+        | GrantEvent::AccessTokenRevoked { .. }
+        | GrantEvent::CodeReplayed { .. }
+        | GrantEvent::RefreshReplayed { .. } => {}
     }
     Ok(())
 }

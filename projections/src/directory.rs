@@ -57,7 +57,12 @@ async fn user_changed(tx: &mut Tx, recorded: &Recorded, event: UserEvent) -> Res
         }
         UserEvent::Suspended { .. } => set_status(tx, user, "suspended").await?,
         UserEvent::Reinstated => set_status(tx, user, "active").await?,
-        UserEvent::PasswordSet { .. } => {}
+        UserEvent::PasswordSet { .. }
+        | UserEvent::SignedOutEverywhere { .. }
+        | UserEvent::TotpEnabled { .. }
+        | UserEvent::TotpDisabled
+        | UserEvent::RecoveryCodesSet { .. }
+        | UserEvent::RecoveryCodeUsed { .. } => {}
     }
     Ok(())
 }

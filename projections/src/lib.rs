@@ -16,7 +16,7 @@ pub use clients::{ClientRow, clients_of};
 pub use connected_apps::{GrantRow, grants_of};
 pub use directory::{MemberRow, Membership, OrganizationRow, UserRow, members_of, memberships_of, organization, user};
 pub use installations::{InstallationRow, installations_of};
-pub use subscriptions::{ProductRow, SubscriptionRow, products_of, subscriptions_of};
+pub use subscriptions::{Licence, ProductRow, SubscriptionRow, is_product, licences_of, products_of, subscriptions_of};
 pub use userinfo::{UserinfoRow, userinfo};
 pub use verify::{Difference, verify};
 

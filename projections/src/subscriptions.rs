@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use database::{Db, Error, Tx};
-use domain::{Event, OrganizationId, ProductEvent, SubscriptionEvent};
+use domain::{Event, OrganizationId, ProductEvent, Slug, SubscriptionEvent};
 use eventstore::Recorded;
 use eventstore::follow::{ApplyError, Boxed, Projection};
 
@@ -33,10 +33,11 @@ impl Projection for Subscriptions {
 async fn product_changed(tx: &mut Tx, recorded: &Recorded, event: ProductEvent) -> Result<(), ApplyError> {
     let product = recorded.stream_id.as_str();
     match event {
-        ProductEvent::Created { organization_id, name, slug, description, features } => {
+        ProductEvent::Created { organization_id, name, slug, description, features, permissions } => {
             tx.execute(
-                "INSERT INTO products (product_id, organization_id, slug, name, description, features, created_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                "INSERT INTO products (product_id, organization_id, slug, name, description, features, permissions,
+                                       created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                 (
                     product,
                     organization_id.as_str(),
@@ -44,6 +45,7 @@ async fn product_changed(tx: &mut Tx, recorded: &Recorded, event: ProductEvent) 
                     name.as_str(),
                     description,
                     json(&features)?,
+                    json(&permissions)?,
                     recorded.recorded_at,
                 ),
             )
@@ -193,4 +195,61 @@ pub async fn subscriptions_of(
         (organization.as_str(), after, limit),
     )
     .await
+}
+
+/// A product that an organization may use now (C2).
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Licence {
+    /// `prod_…`
+    pub product_id: String,
+    /// Also the scope that asks for it (R128).
+    pub slug: String,
+    /// The product's name.
+    pub name: String,
+    features: String,
+    permissions: String,
+}
+
+impl Licence {
+    /// What the product offers.
+    #[must_use]
+    pub fn features(&self) -> Vec<String> {
+        from_json(&self.features)
+    }
+
+    /// What the licence allows, as `slug:permission` (R117).
+    #[must_use]
+    pub fn entitlements(&self) -> Vec<String> {
+        let mut permissions = from_json(&self.permissions);
+        if permissions.is_empty() {
+            permissions.push("read".to_owned());
+        }
+        permissions.iter().map(|permission| format!("{}:{permission}", self.slug)).collect()
+    }
+}
+
+/// The products that an organization has a licence for: an active or trial subscription that has not ended (R217, R218).
+///
+/// # Errors
+/// When the database fails.
+pub async fn licences_of(db: &Db, organization: &OrganizationId, now: DateTime<Utc>) -> Result<Vec<Licence>, Error> {
+    db.fetch_all(
+        "SELECT p.product_id, p.slug, p.name, p.features, p.permissions FROM products p
+         WHERE p.product_id IN (SELECT s.product_id FROM subscriptions s
+                                WHERE s.organization_id = $1 AND s.status IN ('active', 'trial')
+                                  AND (s.end_date IS NULL OR s.end_date > $2))
+         ORDER BY p.slug",
+        (organization.as_str(), now),
+    )
+    .await
+}
+
+/// Whether a scope is a product's.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_product(db: &Db, slug: &Slug) -> Result<bool, Error> {
+    let row: Option<(String,)> =
+        db.fetch_optional("SELECT product_id FROM products WHERE slug = $1", (slug.as_str(),)).await?;
+    Ok(row.is_some())
 }

@@ -2,6 +2,7 @@
 
 mod command_line;
 mod install_an_app;
+mod rotating_keys;
 mod sign_in_through_an_app;
 mod the_guides_sample_app;
 mod two_nodes;

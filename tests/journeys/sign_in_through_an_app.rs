@@ -42,8 +42,8 @@ on_both_engines! {
         assert!(page.text().contains("E-mail address or password is wrong"), "{}", page.text());
 
         let right = [("email", owner.email.as_str()), ("password", owner.password.as_str()), ("continue", &goes_on)];
-        let signed_in = browser.post_form("/sign-in", &right).await.expect(303);
-        let back = browser.get(signed_in.location()).await.expect(303);
+        let signed_in = goes_on_to(browser.post_form("/sign-in", &right).await);
+        let back = browser.get(&signed_in).await.expect(303);
         assert_eq!(back.location_parameter("state").as_deref(), Some(state));
         let code = back.location_parameter("code").expect("the app gets a code");
         let tokens = exchange(&server, &app, &credentials, &code).await.expect(200).json();

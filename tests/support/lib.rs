@@ -4,6 +4,7 @@
 
 mod folders;
 mod http;
+pub mod jwt;
 mod nats;
 mod node;
 mod oracle;

@@ -96,6 +96,16 @@ pub async fn signed_in_owner(server: &Server) -> Http {
     browser
 }
 
+/// Where a form that leads to a client goes on: the page stands between, so that `form-action` stays `self`.
+#[track_caller]
+pub fn goes_on_to(answer: Answer) -> String {
+    let page = answer.expect(200).text();
+    let rest = page.split_once("<meta http-equiv=\"refresh\" content=\"0;url=").expect("the page goes on by itself").1;
+    let address = rest.split('"').next().unwrap_or_default().replace("&#38;", "&");
+    assert!(page.contains("<a class=\"button primary wide\" href="), "and has a link: {page}");
+    address
+}
+
 /// The path and query that "Open" leads to.
 pub fn open(app: &App, credentials: &Credentials) -> String {
     authorize(&[

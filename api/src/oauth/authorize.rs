@@ -1,25 +1,26 @@
 //! The authorization endpoint (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2): from a client's request to a code.
 
 use axum::extract::{RawForm, State};
-use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use chrono::Duration;
 use domain::{
-    Approval, Client, ClientId, CodeChallenge, CodeChallengeMethod, Grant, GrantCommand, GrantId, RedirectUri, Scopes,
+    ApiIdentifier, Approval, Authorization, Consent, Grant, GrantCommand, GrantId, OrganizationId, Scope, Scopes, Slug,
 };
 use eventstore::Execution;
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::paths;
-use super::token::Parameters;
-use crate::access_token::{active_client, is_member};
+use super::answer::{back, page};
+use super::audience::{UNKNOWN_AUDIENCE, resource_servers};
+use super::logout::hinted;
+use super::parameters::Parameters;
+use super::pending::{Decision, Pending, handle_in, path_of};
+use super::request::{AuthorizationRequest, ErrorAnswer, SCOPE_NOT_ALLOWED};
+use super::trust::{Trusted, trust};
+use crate::access_token::is_member;
+use crate::fields::Path;
 use crate::secrets::token_of;
 use crate::sign_in::{SignedIn, Visitor};
-use crate::{App, Arrival, ErrorPage, Problem, hash_of};
-
-/// A nonce is stored with its grant, for ever.
-const LONGEST_NONCE: usize = 1_024;
+use crate::{App, Arrival, Problem, hash_of};
 
 /// `GET /oauth/authorize`; a query is read like a form.
 pub(crate) async fn get(
@@ -28,7 +29,7 @@ pub(crate) async fn get(
     arrival: Arrival,
     RawForm(query): RawForm,
 ) -> Result<Response, Problem> {
-    answer(&state, visitor, &arrival, &query).await
+    begin(&state, visitor, &arrival, &query).await
 }
 
 /// `POST /oauth/authorize` (OpenID Connect Core §3.1.2.1).
@@ -38,7 +39,19 @@ pub(crate) async fn post(
     arrival: Arrival,
     RawForm(body): RawForm,
 ) -> Result<Response, Problem> {
-    answer(&state, visitor, &arrival, &body).await
+    begin(&state, visitor, &arrival, &body).await
+}
+
+/// `GET /oauth/authorize/{handle}`: a request goes on after a page of ours.
+pub(crate) async fn resume(
+    State(app): State<App>,
+    Visitor(session): Visitor,
+    arrival: Arrival,
+    Path(handle): Path<String>,
+) -> Result<Response, Problem> {
+    let Some(Kept { pending, trusted, request }) = Kept::open(&app, &handle).await? else { return Ok(gone()) };
+    let attempt = Attempt { app: &app, arrival: &arrival, trusted: &trusted, pending: Some((&handle, &pending)) };
+    attempt.answer(session, request, &pending.parameters).await
 }
 
 /// Whom a person signs in for.
@@ -54,10 +67,10 @@ pub struct AskedBy {
     pub ui_locales: Option<String>,
 }
 
-/// Who asks, if `continue_to` is an authorization request of a client that may be told the answer.
+/// Who asks, if `continue_to` is an authorization request that waits.
 pub async fn asked_by(app: &App, continue_to: &str) -> Option<AskedBy> {
-    let query = continue_to.strip_prefix(paths::AUTHORIZE)?.strip_prefix('?')?;
-    let parameters = Parameters::from_form(query.as_bytes()).ok()?;
+    let pending = Pending::load(app, handle_in(continue_to)?).await.ok()??;
+    let parameters = Parameters::from_form(pending.parameters.as_bytes()).ok()?;
     let trusted = trust(app, &parameters).await.ok()?;
     let given = |name: &str| parameters.get(name).map(str::to_owned);
     Some(AskedBy {
@@ -68,252 +81,299 @@ pub async fn asked_by(app: &App, continue_to: &str) -> Option<AskedBy> {
     })
 }
 
-async fn answer(app: &App, visitor: Visitor, arrival: &Arrival, form: &[u8]) -> Result<Response, Problem> {
+/// A request that waits, read again: its client may have changed meanwhile.
+pub(super) struct Kept {
+    pub pending: Pending,
+    pub trusted: Trusted,
+    pub request: Result<AuthorizationRequest, ErrorAnswer>,
+}
+
+impl Kept {
+    pub async fn open(app: &App, handle: &str) -> Result<Option<Self>, Problem> {
+        let Some(pending) = Pending::load(app, handle).await? else { return Ok(None) };
+        let Ok(parameters) = Parameters::from_form(pending.parameters.as_bytes()) else { return Ok(None) };
+        let Ok(trusted) = trust(app, &parameters).await else { return Ok(None) };
+        let request = AuthorizationRequest::read(&parameters, &trusted.client);
+        Ok(Some(Self { pending, trusted, request }))
+    }
+}
+
+pub(super) fn gone() -> Response {
+    let text = "this request was answered before or waited too long; go back to the app and start again";
+    page("Request Expired", text)
+}
+
+async fn begin(app: &App, Visitor(session): Visitor, arrival: &Arrival, form: &[u8]) -> Result<Response, Problem> {
     let parameters = match Parameters::from_form(form) {
         Ok(parameters) => parameters,
-        Err(repeated) => return Ok(page("Invalid Request", &format!("invalid_request: {repeated} is given twice"))),
+        Err(problem) => return Ok(page("Invalid Request", &format!("invalid_request: {problem}"))),
     };
-    // Until client and redirect_uri are known to belong together, nothing may be sent anywhere (RFC 9700 §4.11).
     let trusted = match trust(app, &parameters).await {
         Ok(trusted) => trusted,
         Err(refusal) => return refusal,
     };
-    match decide(app, visitor, arrival, &parameters, &trusted).await? {
-        Next::SignIn => {
-            let mut pairs = form_urlencoded::Serializer::new(String::new());
-            for (name, value) in form_urlencoded::parse(form) {
-                // Asked for once; asking again after the sign-in would never end.
-                let value = if name == "prompt" { without_login(&value) } else { value.into_owned() };
-                if name != "max_age" && !(name == "prompt" && value.is_empty()) {
-                    pairs.append_pair(&name, &value);
-                }
-            }
-            let back = format!("{}?{}", paths::AUTHORIZE, pairs.finish());
-            let query = form_urlencoded::Serializer::new(String::new()).append_pair("continue", &back).finish();
-            Ok(Redirect::to(&format!("/sign-in?{query}")).into_response())
-        }
-        Next::Code(code) => Ok(back(app, &trusted, &[("code", &code)])),
-        Next::Refuse(error, description) => {
-            Ok(back(app, &trusted, &[("error", error), ("error_description", description)]))
-        }
-    }
+    let request = AuthorizationRequest::read(&parameters, &trusted.client);
+    let attempt = Attempt { app, arrival, trusted: &trusted, pending: None };
+    // What was parsed is what is kept: a form of ASCII letters.
+    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(form_urlencoded::parse(form)).finish();
+    attempt.answer(session, request, &form).await
 }
 
-fn without_login(prompt: &str) -> String {
-    prompt.split(' ').filter(|word| *word != "login").collect::<Vec<_>>().join(" ")
+/// One look at a request, at its beginning or after a page.
+struct Attempt<'a> {
+    app: &'a App,
+    arrival: &'a Arrival,
+    trusted: &'a Trusted,
+    pending: Option<(&'a str, &'a Pending)>,
 }
 
+/// What a look at a request leads to.
 enum Next {
     SignIn,
-    Code(String),
-    Refuse(&'static str, &'static str),
+    ChooseOrganization,
+    AskConsent,
+    Grant(Box<Granting>),
+    Refuse(ErrorAnswer),
 }
 
-/// A client that exists and a redirect URI that it registered.
-struct Trusted {
-    client_id: ClientId,
-    client: Client,
-    redirect_uri: RedirectUri,
-    state: Option<String>,
+/// What is about to be granted.
+struct Granting {
+    organization_id: Option<OrganizationId>,
+    products: Vec<Slug>,
+    consent_epoch: u64,
+    approval: Approval,
 }
 
-type Refusal = Result<Response, Problem>;
-
-async fn trust(app: &App, parameters: &Parameters) -> Result<Trusted, Refusal> {
-    let Some(client_id) = parameters.get("client_id") else {
-        return Err(Ok(page("Invalid Request", "invalid_request: client_id is missing")));
-    };
-    let unknown = || Ok(page("Invalid Client", "invalid_client: Client not found"));
-    let client_id: ClientId = client_id.parse().map_err(|_| unknown())?;
-    let client = active_client(app, &client_id).await.map_err(|error| Err(error.into()))?.ok_or_else(unknown)?;
-    let Some(uri) = parameters.get("redirect_uri") else {
-        return Err(Ok(page("Invalid Request", "invalid_request: redirect_uri is missing")));
-    };
-    let not_registered = || Ok(page("Invalid Request", "invalid_request: redirect_uri not registered"));
-    if !client.has_redirect_uri(uri) {
-        return Err(not_registered());
+impl Attempt<'_> {
+    async fn answer(
+        &self,
+        session: Option<SignedIn>,
+        request: Result<AuthorizationRequest, ErrorAnswer>,
+        form: &str,
+    ) -> Result<Response, Problem> {
+        let Self { app, trusted, .. } = self;
+        let request = match request {
+            Ok(request) => request,
+            Err(refusal) => return self.refuse(refusal).await,
+        };
+        let Some(apis) = resource_servers(app, &trusted.client, &request.audiences).await? else {
+            return self.refuse(UNKNOWN_AUDIENCE).await;
+        };
+        let expected = match self.expected_user(&request) {
+            Ok(expected) => expected,
+            Err(refusal) => return self.refuse(refusal).await,
+        };
+        let next = match &session {
+            None => Next::SignIn,
+            Some(session) if self.is_stale(session, &request) => Next::SignIn,
+            Some(session) if expected.as_deref().is_some_and(|user| user != session.user_id.as_str()) => {
+                if self.is_for_this(session) {
+                    Next::Refuse(("access_denied", "The user signed in is not the one that the app asks for"))
+                } else {
+                    Next::SignIn
+                }
+            }
+            Some(session) => self.decide(session, &request).await?,
+        };
+        let page = match (next, session) {
+            (Next::Refuse(refusal), _) => return self.refuse(refusal).await,
+            (Next::Grant(granting), Some(session)) => {
+                if let Some((handle, _)) = self.pending
+                    && !Pending::finish(app, handle).await?
+                {
+                    return Ok(gone());
+                }
+                let audiences = apis.into_iter().map(|api| api.identifier).collect();
+                let code = self.grant(&session, request, audiences, *granting).await?;
+                return Ok(back(app, trusted, &[("code", &code)]));
+            }
+            (Next::SignIn | Next::Grant(_), _) if request.prompt.none => {
+                return self.refuse(("login_required", "The user is not signed in")).await;
+            }
+            (Next::ChooseOrganization, _) if request.prompt.none => {
+                return self.refuse(("interaction_required", "The user must choose an organization")).await;
+            }
+            (Next::AskConsent, _) if request.prompt.none => {
+                return self.refuse(("consent_required", "The user has not agreed to this yet")).await;
+            }
+            (Next::SignIn | Next::Grant(_), _) => "/sign-in",
+            (Next::ChooseOrganization, _) => "/oauth/organization",
+            (Next::AskConsent, _) => "/oauth/consent",
+        };
+        let handle = match self.pending {
+            Some((handle, _)) => handle.to_owned(),
+            None => Pending::keep(app, form).await?,
+        };
+        let back = path_of(&handle);
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("continue", &back).finish();
+        Ok(Redirect::to(&format!("{page}?{query}")).into_response())
     }
-    let redirect_uri = uri.parse().map_err(|_| not_registered())?;
-    let state = parameters.get("state").map(str::to_owned);
-    Ok(Trusted { client_id, client, redirect_uri, state })
+
+    async fn refuse(&self, (error, description): ErrorAnswer) -> Result<Response, Problem> {
+        if let Some((handle, _)) = self.pending {
+            Pending::finish(self.app, handle).await?;
+        }
+        Ok(back(self.app, self.trusted, &[("error", error), ("error_description", description)]))
+    }
+
+    /// Whether the user must sign in again for this request (OpenID Connect Core §3.1.2.3).
+    fn is_stale(&self, session: &SignedIn, request: &AuthorizationRequest) -> bool {
+        let age = self.app.now() - session.sign_in.authenticated_at;
+        let too_old = request.max_age.is_some_and(|max_age| age > max_age);
+        (request.prompt.login || too_old) && !self.is_for_this(session)
+    }
+
+    /// Whether the user signed in since the request came.
+    fn is_for_this(&self, session: &SignedIn) -> bool {
+        self.pending.is_some_and(|(_, pending)| session.sign_in.authenticated_at >= pending.created_at)
+    }
+
+    /// The one user that will do, if the client names one.
+    fn expected_user(&self, request: &AuthorizationRequest) -> Result<Option<String>, ErrorAnswer> {
+        let Some(hint) = &request.id_token_hint else { return Ok(request.claims.subject.clone()) };
+        match hinted(self.app, hint) {
+            Some(hint) => Ok(Some(hint.sub)),
+            None => Err(("invalid_request", "id_token_hint is no ID token of this issuer")),
+        }
+    }
+
+    async fn decide(&self, session: &SignedIn, request: &AuthorizationRequest) -> Result<Next, Problem> {
+        let Self { app, trusted, .. } = self;
+        let acr = super::claims::acr(&session.sign_in.methods);
+        if !request.claims.essential_acr.is_empty() && !request.claims.essential_acr.iter().any(|value| value == acr) {
+            return Ok(Next::Refuse(("unmet_authentication_requirements", "The user signed in in another way")));
+        }
+        let consent = app.store.load::<Consent>(&Consent::id(&session.user_id, &trusted.client_id)).await?.state;
+        let organization_id = match self.organization(session, request, &consent).await? {
+            Acting::For(organization_id) => organization_id,
+            Acting::MustChoose => return Ok(Next::ChooseOrganization),
+            Acting::Refused(description) => return Ok(Next::Refuse(("access_denied", description))),
+        };
+        let Some(products) = products(app, &request.scopes, organization_id.as_ref()).await? else {
+            return Ok(Next::Refuse(SCOPE_NOT_ALLOWED));
+        };
+        let approval = match trusted.client.approval() {
+            Some(trusted_by_organization) if !request.prompt.consent => trusted_by_organization,
+            _ => match self.pending.and_then(|(_, pending)| pending.decision()) {
+                Some(Decision::Deny) => return Ok(Next::Refuse(("access_denied", "The user said no"))),
+                Some(Decision::Authorize) => Approval::Consent,
+                None if request.prompt.consent => return Ok(Next::AskConsent),
+                None if consent.lacks(&wished(request)).next().is_some() => return Ok(Next::AskConsent),
+                None => Approval::Consent,
+            },
+        };
+        Ok(Next::Grant(Box::new(Granting { organization_id, products, consent_epoch: consent.epoch(), approval })))
+    }
+
+    /// For which organization the user acts (C10, R046, R047).
+    async fn organization(
+        &self,
+        session: &SignedIn,
+        request: &AuthorizationRequest,
+        consent: &Consent,
+    ) -> Result<Acting, Problem> {
+        let Self { app, trusted, .. } = self;
+        let member_of = async |id: &OrganizationId| is_member(app, &session.user_id, Some(id)).await;
+        if trusted.client.approval().is_some() {
+            let own = &trusted.client.organization_id;
+            if !member_of(own).await? {
+                return Ok(Acting::Refused("You are not a member of the organization that this app belongs to"));
+            }
+            return Ok(Acting::For(Some(own.clone())));
+        }
+        if let Some(asked) = &request.organization {
+            if !member_of(asked).await? {
+                return Ok(Acting::Refused("You are not a member of the organization that the app asks for"));
+            }
+            return Ok(Acting::For(Some(asked.clone())));
+        }
+        let chosen = self.pending.and_then(|(_, pending)| pending.organization_id.as_deref()?.parse().ok());
+        if let Some(chosen) = chosen.or_else(|| consent.organization_id().cloned())
+            && member_of(&chosen).await?
+        {
+            return Ok(Acting::For(Some(chosen)));
+        }
+        let memberships = projections::memberships_of(&app.views.db, &session.user_id, "", 2).await?;
+        match memberships.as_slice() {
+            [] => Ok(Acting::For(None)),
+            [only] => Ok(Acting::For(only.organization_id.parse().ok())),
+            _ => Ok(Acting::MustChoose),
+        }
+    }
+
+    async fn grant(
+        &self,
+        session: &SignedIn,
+        request: AuthorizationRequest,
+        audiences: Vec<ApiIdentifier>,
+        granting: Granting,
+    ) -> Result<String, Problem> {
+        let Self { app, arrival, trusted, .. } = self;
+        let grant_id = Uuid::now_v7();
+        let code = token_of("auth_", grant_id);
+        let now = app.now();
+        let Granting { organization_id, products, consent_epoch, approval } = granting;
+        let command = GrantCommand::Authorize(Box::new(Authorization {
+            client_id: trusted.client_id.clone(),
+            user_id: session.user_id.clone(),
+            organization_id: organization_id.clone(),
+            session_id: session.session_id.clone(),
+            scopes: request.scopes,
+            redirect_uri: trusted.redirect_uri.clone(),
+            nonce: request.nonce,
+            code_challenge: request.code_challenge,
+            auth_time: session.sign_in.authenticated_at,
+            approval,
+            code_hash: hash_of(&code),
+            code_expires_at: now + app.settings.code_lifetime,
+            methods: session.sign_in.methods.clone(),
+            products,
+            audiences,
+            claims: request.claims.names,
+            consent_epoch,
+            authorized_at: Some(now),
+        }));
+        let mut context = session.context(arrival, organization_id.as_ref().map(OrganizationId::as_str));
+        context.client_id = Some(trusted.client_id.to_string());
+        let grant_id = GrantId::from_uuid(grant_id);
+        app.store.execute::<Grant>(Execution::new(grant_id.as_str(), command, &context)).await?;
+        Ok(code)
+    }
 }
 
-async fn decide(
+/// For whom the user acts.
+enum Acting {
+    For(Option<OrganizationId>),
+    MustChoose,
+    Refused(&'static str),
+}
+
+/// What the client wants to be agreed to: its scopes, and those that single claims stand for.
+pub(super) fn wished(request: &AuthorizationRequest) -> Scopes {
+    let names = request.claims.names.userinfo.iter().chain(&request.claims.names.id_token);
+    let claimed = names.filter_map(|name| super::claims::scope_of(name)?.parse::<Scope>().ok());
+    request.scopes.iter().cloned().chain(claimed).collect()
+}
+
+/// Which of the scopes are products; none if the organization has no licence for one of them (R030).
+async fn products(
     app: &App,
-    Visitor(session): Visitor,
-    arrival: &Arrival,
-    parameters: &Parameters,
-    trusted: &Trusted,
-) -> Result<Next, Problem> {
-    let request = match AuthorizationRequest::read(parameters, &trusted.client) {
-        Ok(request) => request,
-        Err((error, description)) => return Ok(Next::Refuse(error, description)),
-    };
-    let silent = request.prompt.iter().any(|prompt| prompt == "none");
-    let again = request.prompt.iter().any(|prompt| prompt == "login");
-    let fresh = |session: &SignedIn| {
-        request.max_age.is_none_or(|max_age| app.now() - session.sign_in.authenticated_at <= max_age)
-    };
-    let Some(session) = session.filter(|session| !again && fresh(session)) else {
-        let refusal = Next::Refuse("login_required", "The user is not signed in");
-        return Ok(if silent { refusal } else { Next::SignIn });
-    };
-    // An installed app is trusted by its organization: its members are signed in without a page (R036, R047).
-    let organization_id = trusted.client.organization_id.clone();
-    if !is_member(app, &session.user_id, Some(&organization_id)).await? {
-        return Ok(Next::Refuse("access_denied", "You are not a member of the organization that installed this app"));
-    }
-    if trusted.client.installation.is_none() {
-        return Ok(Next::Refuse("access_denied", "This app is not installed in your organization"));
-    }
-    let grant_id = Uuid::now_v7();
-    let code = token_of("auth_", grant_id);
-    let command = GrantCommand::Authorize {
-        client_id: trusted.client_id.clone(),
-        user_id: session.user_id.clone(),
-        organization_id: Some(organization_id.clone()),
-        session_id: session.session_id.clone(),
-        scopes: request.scopes,
-        redirect_uri: trusted.redirect_uri.clone(),
-        nonce: request.nonce,
-        code_challenge: request.code_challenge,
-        auth_time: session.sign_in.authenticated_at,
-        approval: Approval::InstalledApp,
-        code_hash: hash_of(&code),
-        code_expires_at: app.now() + app.settings.code_lifetime,
-    };
-    let mut context = session.context(arrival, Some(organization_id.as_str()));
-    context.client_id = Some(trusted.client_id.to_string());
-    let grant_id = GrantId::from_uuid(grant_id);
-    app.store.execute::<Grant>(Execution::new(grant_id.as_str(), command, &context)).await?;
-    Ok(Next::Code(code))
-}
-
-/// What the client asks for, once it may be told what is wrong with it.
-struct AuthorizationRequest {
-    scopes: Scopes,
-    nonce: Option<String>,
-    code_challenge: Option<CodeChallenge>,
-    prompt: Vec<String>,
-    max_age: Option<Duration>,
-}
-
-type ErrorAnswer = (&'static str, &'static str);
-
-impl AuthorizationRequest {
-    fn read(parameters: &Parameters, client: &Client) -> Result<Self, ErrorAnswer> {
-        match parameters.get("response_type") {
-            Some("code") => {}
-            None => return Err(("invalid_request", "response_type is missing: it must be code")),
-            Some(_) => return Err(("unsupported_response_type", "response_type must be code")),
+    scopes: &Scopes,
+    organization: Option<&OrganizationId>,
+) -> Result<Option<Vec<Slug>>, Problem> {
+    let mut products = Vec::new();
+    for slug in scopes.iter().filter_map(|scope| scope.as_str().parse::<Slug>().ok()) {
+        if !projections::is_product(&app.views.db, &slug).await? {
+            continue;
         }
-        if parameters.has("request") {
-            return Err(("request_not_supported", "request objects are not supported"));
-        }
-        if parameters.has("request_uri") {
-            return Err(("request_uri_not_supported", "request objects are not supported"));
-        }
-        if parameters.get("response_mode").is_some_and(|mode| mode != "query") {
-            return Err(("invalid_request", "response_mode must be query"));
-        }
-        let not_allowed = ("invalid_scope", "Requested scope not allowed");
-        let asked = parameters.get("scope").ok_or(("invalid_scope", "scope is missing"))?;
-        let asked: Scopes = asked.parse().map_err(|_| not_allowed)?;
-        // Known but empty, so that generic clients do not break (C12).
-        let harmless = ["openid", "address", "phone"];
-        let allowed = |scope: &str| harmless.contains(&scope) || client.scopes.contains(scope);
-        if asked.is_empty() || !asked.iter().all(|scope| allowed(scope.as_str())) {
-            return Err(not_allowed);
-        }
-        if parameters.get("nonce").is_some_and(|nonce| nonce.len() > LONGEST_NONCE) {
-            return Err(("invalid_request", "nonce must have at most 1024 bytes"));
-        }
-        let max_age = match parameters.get("max_age").map(str::parse::<u32>) {
-            None => None,
-            Some(Ok(seconds)) => Some(Duration::seconds(i64::from(seconds))),
-            Some(Err(_)) => return Err(("invalid_request", "max_age must be a number of seconds")),
+        let licensed = match organization {
+            Some(id) => projections::licences_of(&app.views.db, id, app.now()).await?,
+            None => Vec::new(),
         };
-        let prompt: Vec<String> = parameters.get("prompt").unwrap_or_default().split(' ').map(str::to_owned).collect();
-        if prompt.len() > 1 && prompt.iter().any(|prompt| prompt == "none") {
-            return Err(("invalid_request", "prompt=none stands alone"));
+        if !licensed.iter().any(|licence| licence.slug == slug.as_str()) {
+            return Ok(None);
         }
-        Ok(Self {
-            scopes: asked,
-            nonce: parameters.get("nonce").map(str::to_owned),
-            code_challenge: code_challenge(parameters, client)?,
-            prompt,
-            max_age,
-        })
+        products.push(slug);
     }
-}
-
-/// Public clients need S256; confidential ones may leave PKCE out, or use `plain` (C3, RFC 7636 §4.3).
-fn code_challenge(parameters: &Parameters, client: &Client) -> Result<Option<CodeChallenge>, ErrorAnswer> {
-    let public = !client.client_type.is_confidential();
-    let Some(value) = parameters.get("code_challenge") else {
-        return match (public, parameters.has("code_challenge_method")) {
-            (true, _) => Err(("invalid_request", "code_challenge is missing: this client must use PKCE")),
-            (false, true) => Err(("invalid_request", "code_challenge_method is given without code_challenge")),
-            (false, false) => Ok(None),
-        };
-    };
-    let method = match parameters.get("code_challenge_method") {
-        Some("S256") => CodeChallengeMethod::S256,
-        Some("plain") | None if !public => CodeChallengeMethod::Plain,
-        _ => return Err(("invalid_request", "code_challenge_method must be S256")),
-    };
-    CodeChallenge::new(method, value).map(Some).map_err(|_| {
-        ("invalid_request", "code_challenge must be 43 characters of base64url for S256, 43 to 128 for plain")
-    })
-}
-
-/// Back to the client, with its state as it was and who answers (RFC 9207).
-fn back(app: &App, trusted: &Trusted, answer: &[(&str, &str)]) -> Response {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(answer);
-    if let Some(state) = &trusted.state {
-        query.append_pair("state", state);
-    }
-    query.append_pair("iss", &app.settings.base_url);
-    let location = with_query(trusted.redirect_uri.as_str(), &query.finish());
-    let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, "no-store".to_owned())];
-    (StatusCode::SEE_OTHER, headers).into_response()
-}
-
-/// Adds to the query that a registered URI has; a URI without a path gets one (R050).
-fn with_query(uri: &str, query: &str) -> String {
-    match Url::parse(uri) {
-        Ok(url) if url.cannot_be_a_base() => format!("{uri}?{query}"),
-        Ok(mut url) => {
-            let joined = url.query().filter(|own| !own.is_empty()).map(|own| format!("{own}&{query}"));
-            url.set_query(Some(joined.as_deref().unwrap_or(query)));
-            url.into()
-        }
-        Err(_) => format!("{uri}?{query}"),
-    }
-}
-
-fn page(heading: &str, text: &str) -> Response {
-    let page = ErrorPage { heading: heading.to_owned(), text: text.to_owned() };
-    let mut response = (StatusCode::BAD_REQUEST, format!("{heading}\n{text}\n")).into_response();
-    response.extensions_mut().insert(page);
-    response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_word_login_is_taken_off_the_prompt() {
-        assert_eq!(without_login("login consent"), "consent");
-        assert_eq!(without_login("login"), "");
-    }
-
-    #[test]
-    fn an_answer_is_added_to_the_query_that_is_there() {
-        assert_eq!(with_query("https://a.example/cb?x=1", "code=c"), "https://a.example/cb?x=1&code=c");
-        assert_eq!(with_query("https://a.example", "code=c"), "https://a.example/?code=c");
-        assert_eq!(with_query("com.example.app:/callback", "code=c"), "com.example.app:/callback?code=c");
-    }
+    Ok(Some(products))
 }

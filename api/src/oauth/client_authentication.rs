@@ -7,16 +7,24 @@ use domain::{Client, ClientId};
 use url::form_urlencoded;
 
 use super::OAuthError;
-use super::token::Parameters;
+use super::parameters::Parameters;
 use crate::access_token::active_client;
 use crate::{App, hash_of};
+
+/// A client that has proved who it is.
+pub(crate) struct Authenticated {
+    pub client_id: ClientId,
+    pub client: Client,
+    /// Which secret it used, if it used one.
+    pub secret_id: Option<String>,
+}
 
 /// The client, once it has proved who it is (RFC 6749 §2.3).
 pub(crate) async fn authenticate(
     app: &App,
     headers: &HeaderMap,
     parameters: &Parameters,
-) -> Result<(ClientId, Client), OAuthError> {
+) -> Result<Authenticated, OAuthError> {
     let basic = basic(headers)?;
     let is_basic = basic.is_some();
     let (id, secret) = match basic {
@@ -34,12 +42,15 @@ pub(crate) async fn authenticate(
     };
     let id: ClientId = id.parse().map_err(|_| OAuthError::client_not_found(is_basic))?;
     let client = active_client(app, &id).await?.ok_or_else(|| OAuthError::client_not_found(is_basic))?;
-    let proved = match (client.client_type.is_confidential(), &secret) {
-        (true, Some(secret)) => client.secret_matches(&hash_of(secret), app.now()).is_some(),
-        (false, None) => true,
-        _ => false,
+    let secret_id = match (client.client_type.is_confidential(), &secret) {
+        (true, Some(secret)) => client
+            .secret_matches(&hash_of(secret), app.now())
+            .map(|id| Some(id.to_owned()))
+            .ok_or_else(|| OAuthError::client_authentication_failed(is_basic))?,
+        (false, None) => None,
+        _ => return Err(OAuthError::client_authentication_failed(is_basic)),
     };
-    if proved { Ok((id, client)) } else { Err(OAuthError::client_authentication_failed(is_basic)) }
+    Ok(Authenticated { client_id: id, client, secret_id })
 }
 
 /// Id and secret of `Authorization: Basic …`, each form-encoded before base64 (RFC 6749 §2.3.1).

@@ -30,9 +30,22 @@ impl OAuthError {
         Self::new(StatusCode::BAD_REQUEST, "invalid_grant", description)
     }
 
-    pub(crate) fn unsupported_grant_type(given: &str) -> Self {
-        let description = format!("grant_type must be authorization_code or refresh_token, not {given}");
+    pub(crate) fn unsupported_grant_type() -> Self {
+        let description = "grant_type must be authorization_code, refresh_token or client_credentials";
         Self::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", description)
+    }
+
+    pub(crate) fn unauthorized_client(description: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "unauthorized_client", description)
+    }
+
+    pub(crate) fn scope_not_allowed() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_scope", "Requested scope not allowed")
+    }
+
+    /// RFC 8707 §2.
+    pub(crate) fn invalid_target(description: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_target", description)
     }
 
     /// Unknown and inactive ids alike (C13); `basic` when the client tried HTTP Basic (RFC 6749 §5.2).

@@ -1,71 +1,29 @@
-//! The token endpoint (RFC 6749 §3.2): a code or a refresh token becomes tokens.
-
-use std::collections::HashMap;
+//! The token endpoint (RFC 6749 §3.2): a code, a refresh token or the client itself becomes tokens.
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
 use domain::{
-    Authorization, Client, ClientId, Grant, GrantCommand, GrantError, GrantEvent, GrantId, RefreshIssue, Verifier,
+    Authorization, ClientToken, ClientType, Grant, GrantCommand, GrantError, GrantEvent, GrantId, Scopes, Session,
+    Verifier,
 };
 use eventstore::{Actor, ExecuteError, Execution};
 use serde_json::{Value, json};
-use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::OAuthError;
-use super::client_authentication::authenticate;
-use crate::access_token::{AccessClaims, is_member, numeric_date, sign_in_stands};
-use crate::secrets::{base64_digest, stream_of, token_of};
+use super::audience::{UNKNOWN_AUDIENCE, resource_servers};
+use super::claims::Subject;
+use super::client_authentication::{Authenticated, authenticate};
+use super::issue::{
+    Issue, UserTokens, access_token_id, access_token_lifetime, audience_of, client_token, stays_signed_in,
+};
+use super::parameters::Parameters;
+use crate::access_token::{authorization_stands, is_member};
+use crate::secrets::{base64_digest, stream_of};
 use crate::{App, Arrival, hash_of};
-
-/// The parameters of a request, each given once (RFC 6749 §3.2).
-#[derive(Debug)]
-pub(crate) struct Parameters(HashMap<String, String>);
-
-impl Parameters {
-    /// Reads a query or form body; the error is the name that is given twice.
-    pub(crate) fn from_form(form: &[u8]) -> Result<Self, String> {
-        let mut parameters = HashMap::new();
-        for (name, value) in form_urlencoded::parse(form) {
-            if parameters.insert(name.to_string(), value.into_owned()).is_some() {
-                return Err(name.into_owned());
-            }
-        }
-        Ok(Self(parameters))
-    }
-
-    /// A value; one without text counts as left out (RFC 6749 §3.1).
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
-    }
-
-    fn required(&self, name: &str) -> Result<&str, OAuthError> {
-        self.get(name).ok_or_else(|| OAuthError::invalid_request(format!("{name} is missing")))
-    }
-
-    /// Reads the body of a token request: a form, or a JSON object of strings (C5).
-    fn from_body(headers: &HeaderMap, body: &[u8]) -> Result<Self, OAuthError> {
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-            "application/x-www-form-urlencoded" => Self::from_form(body)
-                .map_err(|repeated| OAuthError::invalid_request(format!("{repeated} is given twice"))),
-            "application/json" => unique::object_of_strings(body).map(Self).map_err(|problem| {
-                OAuthError::invalid_request(format!("the body must be a JSON object of strings: {problem}"))
-            }),
-            _ => Err(OAuthError::invalid_request(
-                "Content-Type must be application/x-www-form-urlencoded or application/json",
-            )),
-        }
-    }
-}
 
 /// `POST /oauth/token`
 pub(crate) async fn post(
@@ -74,14 +32,15 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, OAuthError> {
-    let parameters = Parameters::from_body(&headers, &body)?;
+    let parameters = Parameters::from_form_or_json(&headers, &body)?;
     let grant_type = parameters.required("grant_type")?;
-    let (client_id, client) = authenticate(&app, &headers, &parameters).await?;
-    let request = TokenRequest { app: &app, arrival: &arrival, parameters: &parameters, client_id, client };
+    let who = authenticate(&app, &headers, &parameters).await?;
+    let request = TokenRequest { app: &app, arrival: &arrival, parameters: &parameters, who };
     let answer = match grant_type {
         "authorization_code" => request.redeem_code().await?,
         "refresh_token" => request.refresh().await?,
-        other => return Err(OAuthError::unsupported_grant_type(other)),
+        "client_credentials" => request.for_client().await?,
+        _ => return Err(OAuthError::unsupported_grant_type()),
     };
     Ok(([(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(answer)).into_response())
 }
@@ -90,12 +49,20 @@ struct TokenRequest<'a> {
     app: &'a App,
     arrival: &'a Arrival,
     parameters: &'a Parameters,
-    client_id: ClientId,
-    client: Client,
+    who: Authenticated,
+}
+
+/// What this answer's access token is for, if the client wants less than all (RFC 6749 §6, RFC 8707 §2.2).
+struct Narrowed {
+    scopes: Scopes,
+    audiences: Vec<String>,
+    session_version: Option<u64>,
+    lifetime_of_api: Option<u32>,
 }
 
 impl TokenRequest<'_> {
     async fn redeem_code(&self) -> Result<Value, OAuthError> {
+        self.must_sign_people_in()?;
         let code = self.parameters.required("code")?;
         let redirect_uri = self.parameters.required("redirect_uri")?.to_owned();
         let grant_id = stream_of("auth_", code).ok_or_else(|| refused(GrantError::InvalidCode))?;
@@ -103,59 +70,111 @@ impl TokenRequest<'_> {
             .parameters
             .get("code_verifier")
             .map(|plain| Verifier { plain: plain.to_owned(), s256: base64_digest(plain.as_bytes()) });
-        let issue = self.issue(grant_id);
-        self.must_stand(&issue.grant_id).await?;
+        let (granted, narrowed) = self.what_stands(grant_id, None).await?;
+        let issue = Issue::new(self.app, &self.who.client, grant_id, granted.authorized_at);
         let command = GrantCommand::RedeemCode {
             code_hash: hash_of(code),
-            client_id: self.client_id.clone(),
+            client_id: self.who.client_id.clone(),
             redirect_uri,
             verifier,
             now: issue.now,
             access_token_id: issue.access_token_id.clone(),
-            refresh: Some(issue.refresh.clone()),
+            secret_id: self.who.secret_id.clone(),
+            refresh: stays_signed_in(&self.who.client, &granted).then(|| issue.refresh.clone()),
         };
-        self.execute(issue, command).await
+        self.execute(issue, command, narrowed).await
     }
 
     async fn refresh(&self) -> Result<Value, OAuthError> {
+        self.must_sign_people_in()?;
         let presented = self.parameters.required("refresh_token")?;
         let grant_id = stream_of("refresh_", presented).ok_or_else(|| refused(GrantError::InvalidRefreshToken))?;
-        let issue = self.issue(grant_id);
-        self.must_stand(&issue.grant_id).await?;
+        let (granted, narrowed) = self.what_stands(grant_id, self.parameters.get("scope")).await?;
+        let issue = Issue::new(self.app, &self.who.client, grant_id, granted.authorized_at);
         let command = GrantCommand::Refresh {
             presented: hash_of(presented),
-            client_id: self.client_id.clone(),
+            client_id: self.who.client_id.clone(),
             now: issue.now,
             grace: self.app.settings.refresh_grace,
             access_token_id: issue.access_token_id.clone(),
+            secret_id: self.who.secret_id.clone(),
             next: issue.refresh.clone(),
         };
-        self.execute(issue, command).await
+        self.execute(issue, command, narrowed).await
     }
 
-    /// Who granted it may still act, with the same password, in the same organization (R270, R047).
-    async fn must_stand(&self, grant_id: &GrantId) -> Result<(), OAuthError> {
-        let grant = self.app.store.load::<Grant>(grant_id.as_str()).await?;
-        let Some(granted) = grant.state.authorization() else { return Err(refused(GrantError::NotFound)) };
-        let stands = sign_in_stands(self.app, &granted.user_id, &granted.session_id).await?
-            && is_member(self.app, &granted.user_id, granted.organization_id.as_ref()).await?;
-        if stands { Ok(()) } else { Err(OAuthError::invalid_grant("The user must sign in again")) }
+    /// The type of a client fixes its grants (R098).
+    fn must_sign_people_in(&self) -> Result<(), OAuthError> {
+        if self.who.client.client_type == ClientType::M2m {
+            return Err(OAuthError::unauthorized_client("a machine-to-machine client uses client_credentials"));
+        }
+        Ok(())
     }
 
-    fn issue(&self, grant_id: Uuid) -> Issue {
-        let now = self.app.now();
-        let refresh_token = token_of("refresh_", grant_id);
-        let refresh =
-            RefreshIssue { hash: hash_of(&refresh_token), expires_at: now + self.app.settings.refresh_token_lifetime };
-        let access_token_id = format!("at_{}", Uuid::now_v7().simple());
-        Issue { now, grant_id: GrantId::from_uuid(grant_id), access_token_id, refresh_token, refresh }
+    /// What was authorized, if it still stands: the same sign-in, consent and organization (R270, R047), and which part
+    /// of it the client wants now.
+    async fn what_stands(&self, grant_id: Uuid, scope: Option<&str>) -> Result<(Authorization, Narrowed), OAuthError> {
+        let grant_id = GrantId::from_uuid(grant_id);
+        let grant = self.app.store.load::<Grant>(grant_id.as_str()).await?.state;
+        let Some(granted) = grant.authorization().cloned() else { return Err(refused(GrantError::NotFound)) };
+        // Whoever has somebody else's code or token learns nothing by it; the command refuses it.
+        if granted.client_id == self.who.client_id {
+            let stands = authorization_stands(self.app, &granted).await?
+                && is_member(self.app, &granted.user_id, granted.organization_id.as_ref()).await?;
+            if !stands {
+                return Err(OAuthError::invalid_grant("The user must sign in again"));
+            }
+        }
+        let narrowed = self.narrow(&granted, scope).await?;
+        Ok((granted, narrowed))
     }
 
-    async fn execute(&self, issue: Issue, command: GrantCommand) -> Result<Value, OAuthError> {
-        let mut context = self.arrival.context(Actor::Client(self.client_id.to_string()), None);
-        context.client_id = Some(self.client_id.to_string());
+    async fn narrow(&self, granted: &Authorization, scope: Option<&str>) -> Result<Narrowed, OAuthError> {
+        let mut scopes = granted.scopes.clone();
+        if let Some(asked) = scope {
+            scopes = asked.parse().map_err(|_| OAuthError::scope_not_allowed())?;
+            if scopes.is_empty() || !scopes.is_subset_of(&granted.scopes) {
+                return Err(OAuthError::scope_not_allowed());
+            }
+        }
+        if let Some(organization) = granted.organization_id.as_ref().filter(|_| !granted.products.is_empty()) {
+            // A licence that ended takes its scope along (R217).
+            let licences = projections::licences_of(&self.app.views.db, organization, self.app.now()).await?;
+            let lost = |slug: &str| {
+                granted.products.iter().any(|product| product.as_str() == slug)
+                    && !licences.iter().any(|licence| licence.slug == slug)
+            };
+            scopes = scopes.iter().filter(|scope| !lost(scope.as_str())).cloned().collect();
+        }
+        let asked: Vec<&str> = self.parameters.audiences().collect();
+        if asked.iter().any(|asked| !granted.audiences.iter().any(|audience| audience.as_str() == *asked)) {
+            return Err(OAuthError::invalid_target(UNKNOWN_AUDIENCE.1));
+        }
+        let audiences = if asked.is_empty() {
+            audience_of(&granted.audiences, &self.who.client_id)
+        } else {
+            asked.iter().map(|&asked| asked.to_owned()).collect()
+        };
+        let lifetime_of_api = match granted.audiences.is_empty() {
+            true => None,
+            false => resource_servers(self.app, &self.who.client, &audiences)
+                .await?
+                .ok_or_else(|| OAuthError::invalid_target(UNKNOWN_AUDIENCE.1))?
+                .iter()
+                .filter_map(|api| api.access_token_lifetime)
+                .min(),
+        };
+        let session = self.app.store.load::<Session>(granted.session_id.as_str()).await?.state;
+        let session_version = session.sign_in().map(|sign_in| sign_in.session_epoch);
+        Ok(Narrowed { scopes, audiences, session_version, lifetime_of_api })
+    }
+
+    async fn execute(&self, issue: Issue, command: GrantCommand, narrowed: Narrowed) -> Result<Value, OAuthError> {
+        let Self { app, who, .. } = self;
+        let mut context = self.arrival.context(Actor::Client(who.client_id.to_string()), None);
+        context.client_id = Some(who.client_id.to_string());
         let execution = Execution::new(issue.grant_id.as_str(), command, &context);
-        let receipt = self.app.store.execute::<Grant>(execution).await.map_err(|error| match error {
+        let receipt = app.store.execute::<Grant>(execution).await.map_err(|error| match error {
             ExecuteError::Rejected(rule) => refused(rule),
             ExecuteError::Store(error) => error.into(),
             // Nothing is wrong with the grant: the client may send it again.
@@ -165,124 +184,88 @@ impl TokenRequest<'_> {
             .events
             .iter()
             .any(|event| matches!(event, GrantEvent::CodeRedeemed { .. } | GrantEvent::Refreshed { .. }));
-        match receipt.state.authorization() {
-            Some(authorization) if issued => self.answer(&issue, authorization),
+        let Some(granted) = receipt.state.authorization().filter(|_| issued) else {
             // A replay: the events say that the whole family was revoked.
-            _ => Err(OAuthError::invalid_grant("This grant was used before and is revoked")),
-        }
+            return Err(OAuthError::invalid_grant("This grant was used before and is revoked"));
+        };
+        let subject = Subject {
+            user: &granted.user_id,
+            organization: granted.organization_id.as_ref(),
+            client: &who.client,
+            scopes: &granted.scopes,
+        };
+        let requested = subject.id_token(app, &granted.claims).await?;
+        let tokens = UserTokens {
+            app,
+            client_id: &who.client_id,
+            client: &who.client,
+            granted,
+            scopes: &narrowed.scopes,
+            audiences: narrowed.audiences,
+            session_version: narrowed.session_version,
+            lifetime: access_token_lifetime(app, &who.client, narrowed.lifetime_of_api),
+        };
+        tokens.answer(&issue, requested)
     }
 
-    fn answer(&self, issue: &Issue, granted: &Authorization) -> Result<Value, OAuthError> {
-        let Self { app, client_id, .. } = self;
-        let lifetime = app.settings.access_token_lifetime;
-        let (iat, exp) = (numeric_date(issue.now), numeric_date(issue.now + lifetime));
-        let auth_time = numeric_date(granted.auth_time);
-        let access_token = app.keys.sign_access_token(&AccessClaims {
-            iss: app.settings.base_url.clone(),
-            sub: granted.user_id.clone(),
-            aud: vec![client_id.to_string()],
-            exp,
-            iat,
-            auth_time,
-            jti: issue.access_token_id.clone(),
-            client_id: client_id.clone(),
-            scope: granted.scopes.to_string(),
-            sid: granted.session_id.clone(),
-            grant_id: issue.grant_id.clone(),
-            organization_id: granted.organization_id.clone(),
+    /// The client acts for itself (RFC 6749 §4.4, R095–R097).
+    async fn for_client(&self) -> Result<Value, OAuthError> {
+        let Self { app, who, parameters, .. } = self;
+        let client = &who.client;
+        if client.client_type != ClientType::M2m {
+            return Err(OAuthError::unauthorized_client("only machine-to-machine clients use client_credentials"));
+        }
+        let asked: Vec<&str> = parameters.audiences().collect();
+        let apis = resource_servers(app, client, &asked)
+            .await?
+            .ok_or_else(|| OAuthError::invalid_target(UNKNOWN_AUDIENCE.1))?;
+        // Of an API only its own scopes, of those the ones that the client was given.
+        let allowed = |scope: &str| {
+            client.scopes.contains(scope) && (apis.is_empty() || apis.iter().any(|api| api.scopes.contains(scope)))
+        };
+        let scopes: Scopes = match parameters.get("scope") {
+            Some(asked) => asked.parse().map_err(|_| OAuthError::scope_not_allowed())?,
+            None => client.scopes.iter().filter(|scope| allowed(scope.as_str())).cloned().collect(),
+        };
+        if !scopes.iter().all(|scope| allowed(scope.as_str())) {
+            return Err(OAuthError::scope_not_allowed());
+        }
+        let now = app.now();
+        let of_api = apis.iter().filter_map(|api| api.access_token_lifetime).min();
+        let lifetime = access_token_lifetime(app, client, of_api);
+        let token = ClientToken {
+            client_id: who.client_id.clone(),
+            organization_id: client.organization_id.clone(),
+            scopes,
+            audiences: apis.into_iter().map(|api| api.identifier).collect(),
+            access_token_id: access_token_id(),
+            at: now,
+            expires_at: now + lifetime,
+            secret_id: who.secret_id.clone(),
+        };
+        let grant_id = GrantId::from_uuid(Uuid::now_v7());
+        let access_token = client_token(app, &grant_id, &token)?;
+        let scope = token.scopes.to_string();
+        let mut context = self.arrival.context(Actor::Client(who.client_id.to_string()), None);
+        context.client_id = Some(who.client_id.to_string());
+        let command = GrantCommand::IssueClientToken(Box::new(token));
+        let execution = Execution::new(grant_id.as_str(), command, &context).in_tenant(client.organization_id.as_str());
+        app.store.execute::<Grant>(execution).await.map_err(|error| match error {
+            ExecuteError::Store(error) => OAuthError::from(error),
+            other => OAuthError::unavailable(other.to_string()),
         })?;
-        let mut answer = json!({
+        Ok(json!({
             "access_token": access_token,
             "token_type": "Bearer",
             "expires_in": lifetime.num_seconds(),
-            "scope": granted.scopes.to_string(),
-        });
-        // An app of the marketplace stays signed in without asking for `offline_access` (C6, Core §11).
-        if self.client.installation.is_some() || granted.scopes.contains("offline_access") {
-            answer["refresh_token"] = issue.refresh_token.clone().into();
-        }
-        if granted.scopes.contains("openid") {
-            let mut claims = json!({
-                "iss": app.settings.base_url, "sub": granted.user_id, "aud": client_id, "exp": exp, "iat": iat,
-                "auth_time": auth_time, "sid": granted.session_id,
-            });
-            if let Some(nonce) = &granted.nonce {
-                claims["nonce"] = nonce.clone().into();
-            }
-            answer["id_token"] = app.keys.sign_id_token(&claims)?.into();
-        }
-        Ok(answer)
+            "scope": scope,
+        }))
     }
-}
-
-/// What is about to be issued.
-struct Issue {
-    now: DateTime<Utc>,
-    grant_id: GrantId,
-    access_token_id: String,
-    refresh_token: String,
-    refresh: RefreshIssue,
 }
 
 fn refused(rule: GrantError) -> OAuthError {
     match rule {
         GrantError::NotFound => OAuthError::invalid_grant("This grant does not exist"),
         rule => OAuthError::invalid_grant(rule.to_string()),
-    }
-}
-
-/// JSON objects of strings in which no name stands twice: serde_json alone would take the last one.
-mod unique {
-    use std::collections::HashMap;
-    use std::fmt;
-
-    use serde::de::{Deserializer, Error, MapAccess, Visitor};
-
-    pub(super) fn object_of_strings(body: &[u8]) -> Result<HashMap<String, String>, serde_json::Error> {
-        let mut json = serde_json::Deserializer::from_slice(body);
-        let object = json.deserialize_map(Object)?;
-        json.end()?;
-        Ok(object)
-    }
-
-    struct Object;
-
-    impl<'de> Visitor<'de> for Object {
-        type Value = HashMap<String, String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str("an object of strings")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-            let mut object = HashMap::new();
-            while let Some((name, value)) = members.next_entry::<String, String>()? {
-                if object.contains_key(&name) {
-                    return Err(A::Error::custom(format!("{name} is given twice")));
-                }
-                object.insert(name, value);
-            }
-            Ok(object)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_parameter_given_twice_is_refused_in_both_forms() {
-        assert_eq!(Parameters::from_form(b"a=1&a=2").unwrap_err(), "a");
-        assert!(unique::object_of_strings(br#"{"a": "1", "a": "2"}"#).is_err());
-        assert!(unique::object_of_strings(br#"{"a": 1}"#).is_err());
-        assert!(unique::object_of_strings(br#"{"a": "1"} x"#).is_err());
-    }
-
-    #[test]
-    fn a_parameter_without_a_value_counts_as_left_out() {
-        let parameters = Parameters::from_form(b"state=&scope=a+b").unwrap();
-        assert_eq!(parameters.get("state"), None);
-        assert_eq!(parameters.get("scope"), Some("a b"));
     }
 }

@@ -6,20 +6,22 @@ use serde::{Deserialize, Serialize};
 use super::{GrantError, RefreshIssue};
 use crate::values::SecretHash;
 
-/// The refresh tokens of a family: one works, the others are remembered to notice a replay.
+/// The refresh tokens of a family, by generation: those of the newest work, the others are remembered to notice a
+/// replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshTokens {
-    current: RefreshIssue,
+    /// More than one if the token before was presented again during the grace: nobody knows which answer arrived.
+    current: Vec<RefreshIssue>,
     generation: u64,
     previous: Option<Rotated>,
     /// The last few before those, oldest first.
     earlier: Vec<SecretHash>,
 }
 
-/// The token that the current one was given for.
+/// The tokens that the current ones were given for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Rotated {
-    hash: SecretHash,
+    tokens: Vec<RefreshIssue>,
     rotated_at: DateTime<Utc>,
 }
 
@@ -31,12 +33,14 @@ pub(super) enum Presented {
 }
 
 impl RefreshTokens {
-    /// How many tokens before the previous one are remembered. One that is older still is refused
+    /// How many tokens before the previous ones are remembered. One that is older still is refused
     /// like a guess.
     const REMEMBERED: usize = 16;
+    /// How many of one generation work side by side.
+    const SIBLINGS: usize = 8;
 
     pub(super) fn beginning_with(first: RefreshIssue) -> Self {
-        Self { current: first, generation: 0, previous: None, earlier: Vec::new() }
+        Self { current: vec![first], generation: 0, previous: None, earlier: Vec::new() }
     }
 
     /// Rotation with reuse detection (RFC 9700 §4.14.2).
@@ -46,39 +50,48 @@ impl RefreshTokens {
         now: DateTime<Utc>,
         grace: Duration,
     ) -> Result<Presented, GrantError> {
-        let rotates_to = |generation| {
-            if now < self.current.expires_at {
-                Ok(Presented::Rotates { generation })
-            } else {
-                Err(GrantError::RefreshExpired)
-            }
+        let unless_expired = |token: &RefreshIssue, generation| {
+            if now < token.expires_at { Ok(Presented::Rotates { generation }) } else { Err(GrantError::RefreshExpired) }
         };
-        if *presented == self.current.hash {
-            return rotates_to(self.generation + 1);
+        if let Some(token) = found(&self.current, presented) {
+            return unless_expired(token, self.generation + 1);
         }
-        match &self.previous {
-            // Had the current token been used, it would be the previous one now: it never was, so
-            // the answer that carried it may have got lost.
-            Some(previous) if *presented == previous.hash && now - previous.rotated_at < grace => {
-                rotates_to(self.generation)
+        match self.previous.as_ref().and_then(|previous| Some((previous, found(&previous.tokens, presented)?))) {
+            // Had a current token been used, it would be a previous one now: none was, so the answer that carried it
+            // may have got lost.
+            Some((previous, token)) if now - previous.rotated_at < grace => unless_expired(token, self.generation),
+            Some(_) => Ok(Presented::IsReplay),
+            None if self.earlier.contains(presented) => Ok(Presented::IsReplay),
+            None => Err(GrantError::InvalidRefreshToken),
+        }
+    }
+
+    /// The token with this hash, if presenting it now would bring new ones.
+    pub(super) fn working(&self, hash: &SecretHash, now: DateTime<Utc>, grace: Duration) -> Option<&RefreshIssue> {
+        match self.judge(hash, now, grace) {
+            Ok(Presented::Rotates { .. }) => {
+                let previous = self.previous.as_ref().and_then(|previous| found(&previous.tokens, hash));
+                found(&self.current, hash).or(previous)
             }
-            Some(previous) if *presented == previous.hash => Ok(Presented::IsReplay),
-            _ if self.earlier.contains(presented) => Ok(Presented::IsReplay),
-            _ => Err(GrantError::InvalidRefreshToken),
+            Ok(Presented::IsReplay) | Err(_) => None,
         }
     }
 
     pub(super) fn rotate(&mut self, generation: u64, next: RefreshIssue, at: DateTime<Utc>) {
-        let replaced = std::mem::replace(&mut self.current, next);
         if generation == self.generation {
-            // The previous token was forgiven and stays the previous one.
-            self.remember(replaced.hash);
+            // The token before was forgiven and stays the one before.
+            self.current.push(next);
+            if self.current.len() > Self::SIBLINGS {
+                let oldest = self.current.remove(0);
+                self.remember(oldest.hash);
+            }
             return;
         }
         self.generation = generation;
-        let rotated = Rotated { hash: replaced.hash, rotated_at: at };
-        if let Some(older) = self.previous.replace(rotated) {
-            self.remember(older.hash);
+        let tokens = std::mem::replace(&mut self.current, vec![next]);
+        let older = self.previous.replace(Rotated { tokens, rotated_at: at });
+        for token in older.into_iter().flat_map(|older| older.tokens) {
+            self.remember(token.hash);
         }
     }
 
@@ -88,6 +101,10 @@ impl RefreshTokens {
             self.earlier.remove(0);
         }
     }
+}
+
+fn found<'a>(tokens: &'a [RefreshIssue], hash: &SecretHash) -> Option<&'a RefreshIssue> {
+    tokens.iter().find(|token| token.hash == *hash)
 }
 
 #[cfg(test)]
@@ -115,5 +132,25 @@ mod tests {
         }
         let generation = 19;
         assert_eq!(presenting(&tokens, 18), Ok(Presented::Rotates { generation }));
+    }
+
+    #[test]
+    fn of_two_answers_to_one_token_either_may_have_arrived() {
+        let grace = Duration::seconds(60);
+        let mut tokens = RefreshTokens::beginning_with(token(0));
+        tokens.rotate(1, token(1), at(100));
+        // The same token, sent again or by a second request at the same time.
+        assert_eq!(tokens.judge(&token(0).hash, at(101), grace), Ok(Presented::Rotates { generation: 1 }));
+        tokens.rotate(1, token(2), at(101));
+        for number in [1, 2] {
+            assert_eq!(presenting(&tokens, number), Ok(Presented::Rotates { generation: 2 }));
+            assert!(tokens.working(&token(number).hash, at(200), grace).is_some());
+        }
+        // Once one of them is used, the other is as old as the one used, and the first one is stolen goods.
+        tokens.rotate(2, token(3), at(200));
+        assert_eq!(presenting(&tokens, 2), Ok(Presented::IsReplay));
+        assert_eq!(tokens.judge(&token(2).hash, at(201), grace), Ok(Presented::Rotates { generation: 2 }));
+        assert_eq!(tokens.judge(&token(0).hash, at(201), grace), Ok(Presented::IsReplay));
+        assert!(tokens.working(&token(0).hash, at(201), grace).is_none());
     }
 }

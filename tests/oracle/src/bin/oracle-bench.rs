@@ -171,6 +171,7 @@ async fn call(
                     slug: "bench".parse()?,
                     description: None,
                     features: vec![],
+                    permissions: vec![],
                 },
             ),
             Case::Long => (
