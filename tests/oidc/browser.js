@@ -16,11 +16,14 @@ export class Browser {
     this.asked = [];
   }
 
-  /** Opens `address` and goes on until the client is reached: its URL, or the form that it is sent. */
-  async open(address) {
+  /**
+   * Opens `address` and goes on until the client is reached: its URL, or the form that it is sent.
+   * `stop` may end it before a request of ours.
+   */
+  async open(address, stop = () => false) {
     let request = { method: 'GET', url: new URL(address, this.origin) };
     for (let step = 0; step < LONGEST_JOURNEY; step += 1) {
-      if (request.url.origin !== this.origin) return new Arrival(request);
+      if (request.url.origin !== this.origin || stop(request)) return new Arrival(request);
       const response = await this.#send(request);
       const next = await this.#next(request, response);
       if (!next) return new Arrival(request, response);

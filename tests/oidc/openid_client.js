@@ -289,21 +289,40 @@ test('a client of somebody else asks for consent, once', async () => {
   assert.deepEqual(third.asked, ['password', 'decision'], 'unless the client wants it asked again');
 });
 
-test('who belongs to several organizations says for which', async () => {
-  const config = await configured(clients.third_party);
-  for (const organization of WORLD.manager_organizations) {
-    const browser = somebody({ ...manager, organization });
-    const { tokens } = await signIn(config, clients.third_party, {
-      browser,
-      parameters: { prompt: 'select_account consent' },
-    });
-    assert.ok(browser.asked.includes('organization'), browser.asked.join());
-    const user = await client.fetchUserInfo(config, tokens.access_token, manager.id);
-    assert.equal(user.organization_id, organization);
-    const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token);
-    const later = await client.fetchUserInfo(config, refreshed.access_token, manager.id);
-    assert.equal(later.organization_id, organization, 'a refresh does not change it');
-  }
+test('what one person agrees to is not agreed to by the next', async () => {
+  const of = clients.third_party;
+  const config = await configured(of);
+  const parameters = { redirect_uri: of.redirect_uri, scope: SCOPE, prompt: 'login consent' };
+  const accomplice = somebody();
+  const waits = ({ url }) => accomplice.asked.includes('decision') && url.pathname.startsWith('/oauth/authorize');
+  const { url } = await accomplice.open(client.buildAuthorizationUrl(config, parameters), waits);
+  // The accomplice stops here and has somebody else open the address.
+  const { decision, ...without } = manager;
+  const victim = new Browser(issuer, { ...without, organization: WORLD.organization_id });
+  await victim.open(`/sign-in?continue=${encodeURIComponent('/portal/dashboard')}`);
+  assert.deepEqual(victim.asked, ['password']);
+  const arrival = await victim.open(url);
+  assert.equal(arrival.parameters.get('code'), null, 'no code without their own consent');
+});
+
+test('who belongs to several organizations says for which, once', async () => {
+  const of = clients.third_party;
+  const config = await configured(of);
+  const [first, second] = WORLD.manager_organizations;
+  const organizationOf = async (tokens) =>
+    (await client.fetchUserInfo(config, tokens.access_token, manager.id)).organization_id;
+
+  const browser = somebody({ ...manager, organization: first });
+  const { tokens } = await signIn(config, of, { browser });
+  assert.ok(browser.asked.includes('organization'), browser.asked.join());
+  assert.equal(await organizationOf(tokens), first);
+  const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token);
+  assert.equal(await organizationOf(refreshed), first, 'a refresh does not change it');
+  const again = somebody(manager);
+  assert.equal(await organizationOf((await signIn(config, of, { browser: again })).tokens), first);
+  assert.ok(!again.asked.includes('organization'), 'it is remembered');
+  const named = await signIn(config, of, { browser: again, parameters: { organization: second } });
+  assert.equal(await organizationOf(named.tokens), second, 'the client may name another');
 });
 
 test('who signs out at the provider comes back to the client with its state', async () => {
