@@ -151,11 +151,11 @@ test('troubleshooting: a client that is not there', async () => {
 
 test('troubleshooting: a client that is not active', async () => {
   const of = clients.switched;
-  await manage('PATCH', `/v1/clients/${of.client_id}`, { enabled: false });
+  await manage('POST', `/v1/clients/${of.client_id}/disable`);
   const page = await new Browser(issuer).open(authorizationUrl(asked(of)));
   assert.equal(page.status, 400);
   assert.match(page.page, /invalid_client: Client not found/);
-  await manage('PATCH', `/v1/clients/${of.client_id}`, { enabled: true });
+  await manage('POST', `/v1/clients/${of.client_id}/enable`);
   assert.ok((await authorize(of)).code);
 });
 

@@ -242,10 +242,11 @@ test('an answer of another issuer is refused by the library', async () => {
   assert.equal(callback.searchParams.get('iss'), issuer);
   const forged = new URL(callback);
   forged.searchParams.set('iss', 'https://attacker.example');
-  await assert.rejects(client.authorizationCodeGrant(config, forged), /iss/);
+  const aboutTheIssuer = (error) => /"iss"/.test(error.cause?.message);
+  await assert.rejects(client.authorizationCodeGrant(config, forged), aboutTheIssuer);
   const stripped = new URL(callback);
   stripped.searchParams.delete('iss');
-  await assert.rejects(client.authorizationCodeGrant(config, stripped), /iss/);
+  await assert.rejects(client.authorizationCodeGrant(config, stripped), aboutTheIssuer);
 });
 
 test('prompt=none is silent with a session, and login_required without one', async () => {
