@@ -480,16 +480,6 @@ on_both_engines! {
             ];
             fuzz.spoil(&http, async || on_form(path, parameters.clone(), Answered::Program)).await;
         }
-        let logout = vec![
-            ("id_token_hint", text(&tokens, "id_token")),
-            ("client_id", text(client, "client_id")),
-            ("post_logout_redirect_uri", text(client, "post_logout_redirect_uri")),
-            ("state", "a state".to_owned()),
-            ("logout_hint", "paula@example.com".to_owned()),
-            ("ui_locales", "de".to_owned()),
-        ];
-        fuzz.spoil(&http, async || on_query("/oauth/logout", logout.clone())).await;
-        fuzz.spoil(&http, async || on_form("/oauth/logout", logout.clone(), Answered::Browser)).await;
         for path in ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/.well-known/jwks.json"] {
             let anything = || on_query(path, vec![("a", "b".to_owned())]);
             fuzz.spoil(&http, async || anything()).await;
@@ -513,6 +503,17 @@ on_both_engines! {
                 fuzz.rules.check(&answer, answered, &format!("{path} {header:.100}"));
             }
         }
+        // The hint ends the session, and the tokens with it.
+        let logout = vec![
+            ("id_token_hint", text(&tokens, "id_token")),
+            ("client_id", text(client, "client_id")),
+            ("post_logout_redirect_uri", text(client, "post_logout_redirect_uri")),
+            ("state", "a state".to_owned()),
+            ("logout_hint", "paula@example.com".to_owned()),
+            ("ui_locales", "de".to_owned()),
+        ];
+        fuzz.spoil(&http, async || on_query("/oauth/logout", logout.clone())).await;
+        fuzz.spoil(&http, async || on_form("/oauth/logout", logout.clone(), Answered::Browser)).await;
         let (rules, sent) = (fuzz.rules, fuzz.sent);
         still_well(server, &world, &rules, 500, sent).await;
     }

@@ -5,7 +5,7 @@ mod fuzz;
 mod openidconnect_rs;
 mod world;
 
-use support::steps::the_log_tells_the_same;
+use support::steps::{text, the_log_tells_the_same};
 use support::{Engine, Node, Python, Server, on_both_engines, workspace};
 use world::World;
 
@@ -46,8 +46,22 @@ on_both_engines! {
     }
 
     async fn our_own_client(engine: Engine) {
-        let built = workspace().join("libs/apps/dist/src/optare-client.js");
-        assert!(built.is_file(), "{} is missing: run `npm ci && npm run build` in libs/apps", built.display());
+        assert_our_client_is_built();
         scenarios(engine, "optare_client.js").await;
     }
+
+    async fn our_own_client_in_a_browser(engine: Engine) {
+        assert_our_client_is_built();
+        let server = Server::start(engine).await;
+        let world = World::set_up(&server).await;
+        let (optare, app, all) = (server.base_url(), text(&world.value, "single_page"), world.value.to_string());
+        let environment = [("OPTARE_URL", optare.as_str()), ("SAMPLE_APP_URL", &app), ("OIDC_WORLD", &all)];
+        Node::run("tests/browser/single_page_app.js", &environment).await;
+        the_log_tells_the_same(server).await;
+    }
+}
+
+fn assert_our_client_is_built() {
+    let built = workspace().join("libs/apps/dist/src/optare-client.js");
+    assert!(built.is_file(), "{} is missing: run `npm ci && npm run build` in libs/apps", built.display());
 }

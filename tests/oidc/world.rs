@@ -33,6 +33,11 @@ impl World {
         let key = ClientKey::generate();
         let backchannel_port = free_port();
         let own_key = json!({"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [key.public]}});
+        let single_page = format!("http://localhost:{}", free_port());
+        let in_browser = json!({
+            "redirect_uris": [format!("{single_page}/callback")], "logout_uris": [format!("{single_page}/")],
+            "allowed_origins": [single_page],
+        });
         let backchannel =
             json!({"backchannel_logout_uri": format!("http://127.0.0.1:{backchannel_port}/backchannel-logout")});
         let tutorial = json!({
@@ -52,6 +57,7 @@ impl World {
             ("m2m_jwt", "m2m", own_key),
             ("third_party", "web", json!({"first_party": false})),
             ("backchannel", "web", backchannel),
+            ("single_page", "spa", in_browser),
             ("switched", "web", json!({})),
             ("tutorial", "web", tutorial),
         ] {
@@ -70,6 +76,7 @@ impl World {
             "api": {"identifier": API},
             "key_pem": key.pem,
             "backchannel_port": backchannel_port,
+            "single_page": single_page,
         });
         Self { value }
     }
