@@ -1,8 +1,8 @@
 //! Signing in with a password, and the session that a browser's cookie stands for.
 
 use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use domain::{Email, EndReason, Session, SessionCommand, SessionId, SignIn, SignInRefusal, User, UserId};
 use eventstore::{Actor, Context, Execution};
 use uuid::Uuid;

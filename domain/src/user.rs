@@ -10,20 +10,44 @@ use crate::values::{Email, PasswordHash, PersonName, SecretHash};
 
 #[derive(Debug, Clone)]
 pub enum UserCommand {
-    Register { user_id: UserId, email: Email, name: PersonName, email_verified: bool, password: Option<PasswordHash> },
-    SetPassword { user_id: UserId, hash: PasswordHash },
+    Register {
+        user_id: UserId,
+        email: Email,
+        name: PersonName,
+        email_verified: bool,
+        password: Option<PasswordHash>,
+    },
+    SetPassword {
+        user_id: UserId,
+        hash: PasswordHash,
+    },
     /// By a link that was sent to the address, which is thereby verified.
-    ResetPassword { user_id: UserId, hash: PasswordHash },
+    ResetPassword {
+        user_id: UserId,
+        hash: PasswordHash,
+    },
     VerifyEmail,
     /// Ends every session and token (R271).
     SignOutEverywhere,
     /// A second factor; its secret is in the vault under `secret_id`, never here.
-    EnableTotp { secret_id: String, recovery_codes: Vec<SecretHash> },
+    EnableTotp {
+        secret_id: String,
+        recovery_codes: Vec<SecretHash>,
+    },
     DisableTotp,
-    SetRecoveryCodes { hashes: Vec<SecretHash> },
-    UseRecoveryCode { hash: SecretHash },
-    Rename { user_id: UserId, name: PersonName },
-    Suspend { reason: String },
+    SetRecoveryCodes {
+        hashes: Vec<SecretHash>,
+    },
+    UseRecoveryCode {
+        hash: SecretHash,
+    },
+    Rename {
+        user_id: UserId,
+        name: PersonName,
+    },
+    Suspend {
+        reason: String,
+    },
     Reinstate,
 }
 
@@ -517,10 +541,7 @@ mod tests {
                 (renamed, json!({ "type": "renamed", "name": personal("Countess") })),
                 (suspended(), json!({ "type": "suspended", "reason": "fraud" })),
                 (E::Reinstated, json!({ "type": "reinstated" })),
-                (
-                    E::SignedOutEverywhere { epoch: 2 },
-                    json!({ "type": "signed_out_everywhere", "epoch": 2 }),
-                ),
+                (E::SignedOutEverywhere { epoch: 2 }, json!({ "type": "signed_out_everywhere", "epoch": 2 })),
                 (enabled, json!({ "type": "totp_enabled", "secret_id": "user_ada.1" })),
                 (E::TotpDisabled, json!({ "type": "totp_disabled" })),
                 (codes, json!({ "type": "recovery_codes_set", "hashes": [hash_text('a'), hash_text('b')] })),

@@ -27,9 +27,14 @@ impl ContinueTo {
         format!("{page}?{query}")
     }
 
-    /// Whether a client waits for the answer, perhaps at another origin.
+    /// Whether it may end at another origin.
+    pub(crate) fn may_leave(&self) -> bool {
+        self.is_authorization() || self.0.starts_with("/oauth/logout?")
+    }
+
+    /// Whether a client waits for the answer.
     pub(crate) fn is_authorization(&self) -> bool {
-        self.0.starts_with("/oauth/authorize?")
+        self.0.starts_with("/oauth/authorize/")
     }
 }
 

@@ -5,13 +5,16 @@
 
 mod assets;
 mod client;
+mod consent;
 mod continue_to;
 mod errors;
+mod form_post;
 mod forms;
 mod headers;
 mod locale;
 mod page;
 mod sign_in;
+mod sign_out;
 mod text;
 
 use api::App;
@@ -28,7 +31,9 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route("/", get(client::start))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
-        .route("/sign-out", post(sign_in::sign_out))
+        .route("/sign-out", get(sign_out::show).post(sign_out::submit))
+        .route("/oauth/consent", get(consent::show).post(consent::answer))
+        .route("/oauth/organization", get(consent::show_organizations).post(consent::choose_organization))
         .route("/portal", get(client::start))
         .route("/portal/dashboard", get(client::dashboard::show))
         .route("/portal/apps", get(client::apps::show))
@@ -49,5 +54,6 @@ pub fn pages(router: Router, app: &App) -> Router {
         .fallback(errors::no_such_page)
         .layer(from_fn(headers::protect))
         .layer(from_fn(errors::show_as_pages))
+        .layer(from_fn(form_post::show_as_page))
         .layer(from_fn_with_state(app.clone(), headers::require_tls))
 }

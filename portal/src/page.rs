@@ -152,7 +152,7 @@ struct GoOnPage<'a> {
 /// Where a form leads when it is done. An authorization request may end at another origin, and browsers apply the
 /// form's `form-action` to every redirect that follows it; so a page stands between them that goes on by itself.
 pub(crate) fn go_on(door: Door, continue_to: &ContinueTo) -> Result<Response, Problem> {
-    if !continue_to.is_authorization() {
+    if !continue_to.may_leave() {
         return Ok(Redirect::to(continue_to.as_str()).into_response());
     }
     let text = GoOnTexts::of(door.locale);

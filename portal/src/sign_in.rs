@@ -1,4 +1,4 @@
-//! Signing in and out.
+//! Signing in.
 
 use api::fields::{Form, Query};
 use api::oauth::authorize::{AskedBy, asked_by};
@@ -84,7 +84,9 @@ pub(crate) async fn submit(
     let continue_to = ContinueTo::read(form.continue_to.as_deref());
     let (door, client) = told(&app, door, &continue_to).await;
     match api::sign_in::sign_in(&app, form.email.trim(), &form.password, &arrival).await? {
-        Attempt::Admitted(cookie, _) => Ok(([(header::SET_COOKIE, cookie)], go_on(door, &continue_to)?).into_response()),
+        Attempt::Admitted(cookie, _) => {
+            Ok(([(header::SET_COOKIE, cookie)], go_on(door, &continue_to)?).into_response())
+        }
         // Not 401, which must name a scheme that browsers know (RFC 9110 §15.5.2): the page itself is the answer.
         Attempt::Refused => {
             let text = SignInTexts::of(door.locale);
@@ -94,17 +96,6 @@ pub(crate) async fn submit(
             Ok(html(&page)?.into_response())
         }
     }
-}
-
-pub(crate) async fn sign_out(
-    State(app): State<App>,
-    Visitor(session): Visitor,
-    arrival: Arrival,
-) -> Result<Response, Problem> {
-    let signed_out = Redirect::to("/sign-in?done=signed-out");
-    let Some(session) = session else { return Ok(signed_out.into_response()) };
-    let cookie = api::sign_in::sign_out(&app, &session, &arrival).await?;
-    Ok(([(header::SET_COOKIE, cookie)], signed_out).into_response())
 }
 
 /// What the client that waits behind a page says about it: whose it is, and in which language.

@@ -15,12 +15,15 @@ on_both_engines! {
             ("authorization_endpoint", "/oauth/authorize"),
             ("token_endpoint", "/oauth/token"),
             ("userinfo_endpoint", "/oauth/userinfo"),
+            ("revocation_endpoint", "/oauth/revoke"),
+            ("introspection_endpoint", "/oauth/introspect"),
+            ("end_session_endpoint", "/oauth/logout"),
             ("jwks_uri", "/.well-known/jwks.json"),
         ] {
             assert_eq!(document[name], format!("{base}{path}"));
         }
         assert_eq!(document["response_types_supported"], json!(["code"]));
-        assert_eq!(document["id_token_signing_alg_values_supported"], json!(["RS256"]));
+        assert_eq!(document["id_token_signing_alg_values_supported"], json!(["RS256", "ES256", "EdDSA"]));
         let same = server.http().get("/.well-known/oauth-authorization-server").await.expect(200).json();
         assert_eq!(same, document);
     }
@@ -30,7 +33,7 @@ on_both_engines! {
         let before = server.http().get("/.well-known/jwks.json").await.expect(200).json();
         let keys = before["keys"].as_array().expect("keys");
         let algorithms: Vec<&Value> = keys.iter().map(|key| &key["alg"]).collect();
-        assert_eq!(algorithms, [&json!("RS256"), &json!("ES256")]);
+        assert_eq!(algorithms, [&json!("RS256"), &json!("ES256"), &json!("EdDSA")]);
         for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
             assert!(keys.iter().all(|key| key.get(private).is_none()), "{private} is private");
         }

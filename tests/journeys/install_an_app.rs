@@ -40,6 +40,7 @@ on_both_engines! {
                 "sub": owner.user_id, "email": owner.owner.email, "email_verified": true, "name": owner.owner.name,
                 "organization_id": owner.organization_id, "organizationId": owner.organization_id,
                 "organization_name": owner.owner.organization, "role": "owner",
+                "licenses": [], "entitlements": [],
             })
         );
 
