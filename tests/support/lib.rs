@@ -12,6 +12,7 @@ mod oracle;
 mod postgres;
 mod process;
 mod program;
+mod python;
 mod receiver;
 pub mod seed;
 mod server;
@@ -28,6 +29,7 @@ pub use oracle::Oracle;
 pub use postgres::Postgres;
 pub use process::{Signal, free_port};
 pub use program::Program;
+pub use python::Python;
 pub use receiver::{Behaviour, Receiver, Request};
 pub use server::{Initialised, Owner, Server, Setup, optare};
 

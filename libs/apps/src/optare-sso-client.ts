@@ -142,10 +142,63 @@ export class OptareSSO {
 }
 
 /**
+ * A sign-in that begins at your app instead of at "Open": where to send the browser, and a nonce for a cookie
+ * of its own (`HttpOnly; Secure; SameSite=Lax`), which binds the answer to this browser (RFC 9700 §4.7).
+ */
+export async function startLogin(request: {
+  optareIdUrl: string;
+  organizationId: string;
+  clientId: string;
+  redirectUri: string;
+  /** A secret of your app's own, 32 random bytes or more, which signs the state. */
+  stateSecret: string;
+  scope?: string;
+}): Promise<{ url: string; nonce: string }> {
+  const nonce = base64url(crypto.getRandomValues(new Uint8Array(32)));
+  const unsigned = `${decodeState(request.organizationId)}.${nonce}`;
+  const key = await stateKey(request.stateSecret);
+  const signature = new Uint8Array(await crypto.subtle.sign('HMAC', key, new TextEncoder().encode(unsigned)));
+  const query = new URLSearchParams({
+    client_id: request.clientId,
+    redirect_uri: request.redirectUri,
+    response_type: 'code',
+    scope: request.scope ?? 'openid profile email organization',
+    state: `${unsigned}.${base64url(signature)}`,
+  });
+  return { url: `${request.optareIdUrl.replace(/\/+$/, '')}/oauth/authorize?${query}`, nonce };
+}
+
+/** The organization id in a state of `startLogin`, if this app signed it for this browser; throws otherwise. */
+export async function verifyState({ state, nonce, stateSecret }: {
+  state: string | null;
+  /** From the cookie. */
+  nonce: string | undefined;
+  stateSecret: string;
+}): Promise<string> {
+  const [organizationId, signedNonce, signature] = [decodeState(state), ...(state?.split('.').slice(1) ?? [])];
+  const failed = () => new OptareError('State was not made for this browser');
+  if (!nonce || signedNonce !== nonce || !signature?.match(/^[\w-]{43}$/)) throw failed();
+  const signed = new TextEncoder().encode(`${organizationId}.${nonce}`);
+  const bytes = decodeBase64(signature.replaceAll('-', '+').replaceAll('_', '/'));
+  if (!(await crypto.subtle.verify('HMAC', await stateKey(stateSecret), bytes, signed))) throw failed();
+  return organizationId;
+}
+
+function stateKey(secret: string): Promise<CryptoKey> {
+  const algorithm = { name: 'HMAC', hash: 'SHA-256' };
+  return crypto.subtle.importKey('raw', new TextEncoder().encode(secret), algorithm, false, ['sign', 'verify']);
+}
+
+function base64url(bytes: Uint8Array): string {
+  const text = btoa(String.fromCharCode(...bytes));
+  return text.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+}
+
+/**
  * The organization id in the `state` of a callback: `org_…` alone or signed, `org_….nonce.signature`.
  * It tells whose credentials to redeem the code with, and the token endpoint refuses a code of
  * another client (RFC 6749 §4.1.3). It does not check the signature, so it is no defence against
- * forged callbacks (RFC 9700 §4.7).
+ * forged callbacks (RFC 9700 §4.7); `verifyState` does.
  */
 export function decodeState(state: string | null): string {
   const organizationId = state?.match(/^(org_[\w-]+)(\.[\w-]+\.[\w-]+)?$/)?.[1];

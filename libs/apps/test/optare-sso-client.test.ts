@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { OptareError, OptareSSO, decodeState, verifyWebhook } from '../src/optare-sso-client.ts';
+import { OptareError, OptareSSO, decodeState, startLogin, verifyState, verifyWebhook } from '../src/optare-sso-client.ts';
 
 interface Answer {
   status: number;
@@ -192,6 +192,57 @@ describe('state', () => {
   test('that names none is refused', () => {
     for (const state of [null, '', 'abc', 'org_', 'org_a.b', 'org_a.b.c.d', 'org_a..c', ' org_a', 'org_a\n', 'xorg_a']) {
       assert.throws(() => decodeState(state), /^OptareError: State names no organization/, String(state));
+    }
+  });
+});
+
+describe('a sign-in that begins at the app', () => {
+  const REQUEST = {
+    optareIdUrl: 'https://id.example/',
+    organizationId: 'org_abc123',
+    clientId: 'app_xyz789',
+    redirectUri: 'https://support.optare.one/auth/callback',
+    stateSecret: 'a secret of the app',
+  };
+  const started = async () => {
+    const { url, nonce } = await startLogin(REQUEST);
+    return { url: new URL(url), nonce, state: new URL(url).searchParams.get('state') };
+  };
+
+  test('asks for what "Open" asks for, with a state that names the organization', async () => {
+    const { url, state } = await started();
+    assert.equal(url.origin + url.pathname, 'https://id.example/oauth/authorize');
+    assert.deepEqual(Object.fromEntries(url.searchParams), {
+      client_id: 'app_xyz789',
+      redirect_uri: 'https://support.optare.one/auth/callback',
+      response_type: 'code',
+      scope: 'openid profile email organization',
+      state,
+    });
+    assert.equal(decodeState(state), 'org_abc123');
+  });
+
+  test('ends in the browser that it began in', async () => {
+    const { nonce, state } = await started();
+    assert.equal(await verifyState({ state, nonce, stateSecret: REQUEST.stateSecret }), 'org_abc123');
+  });
+
+  test('ends nowhere else', async () => {
+    const { nonce, state } = await started();
+    const other = await started();
+    for (const forged of [
+      { nonce: undefined },
+      { nonce: other.nonce },
+      { state: other.state },
+      { state: 'org_abc123' },
+      { state: null },
+      { state: state!.replace('org_abc123', 'org_other') },
+      { state: `${state!.slice(0, -2)}AA` },
+      { state: `${state!.slice(0, -3)}` },
+      { stateSecret: 'another' },
+    ]) {
+      const wrong = { state, nonce, stateSecret: REQUEST.stateSecret, ...forged };
+      await assert.rejects(verifyState(wrong), /^OptareError: State/, JSON.stringify(forged));
     }
   });
 });
