@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use eventstore::EventStore;
 use projections::Views;
 
-use crate::{Passwords, Problem, Settings, SigningKeys};
+use crate::{Lookups, Passwords, Problem, Settings, SigningKeys};
 
 /// The running service; cheap to clone.
 #[derive(Clone)]
@@ -21,6 +21,8 @@ pub struct App {
     pub keys: Arc<SigningKeys>,
     /// What hashes passwords, a bounded number at a time.
     pub passwords: Passwords,
+    /// Answers that are asked for with almost every request.
+    pub lookups: Lookups,
 }
 
 impl App {

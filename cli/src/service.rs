@@ -49,6 +49,7 @@ impl Service {
             keys: Arc::new(SigningKeys::open(opened.store.vault()).await?),
             settings: Arc::new(settings),
             passwords: Passwords::default(),
+            lookups: api::Lookups::default(),
         };
         Ok(Self { app, opened, stop, tasks })
     }

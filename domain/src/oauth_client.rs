@@ -116,7 +116,9 @@ pub enum OAuthClientError {
     RedirectUriSchemeUnfit,
     #[error("post_logout_redirect_uris must be empty: a machine-to-machine client signs nobody out")]
     LogoutUrisUnused,
-    #[error("post_logout_redirect_uris must be https, or http on loopback: only native apps have a scheme of their own")]
+    #[error(
+        "post_logout_redirect_uris must be https, or http on loopback: only native apps have a scheme of their own"
+    )]
     LogoutUriSchemeUnfit,
     #[error("this client has no such secret")]
     SecretNotFound,
@@ -229,7 +231,9 @@ impl OAuthClient {
             (S::Deleted, _) => return Err(Refused::Deleted),
             (_, C::Provision { .. }) => return Err(Refused::AlreadyProvisioned),
 
-            (S::Active(client) | S::Disabled { client, .. }, C::Reconfigure(change)) => client.reconfiguration(*change)?,
+            (S::Active(client) | S::Disabled { client, .. }, C::Reconfigure(change)) => {
+                client.reconfiguration(*change)?
+            }
 
             (S::Active(client) | S::Disabled { client, .. }, C::RotateSecret { secret, now, overlap }) => {
                 if !client.client_type.is_confidential() {
@@ -689,12 +693,7 @@ mod tests {
     }
 
     fn reconfigured(name: Option<&str>, settings: Option<ClientSettings>) -> E {
-        E::Reconfigured {
-            name: name.map(parsed),
-            redirect_uris: None,
-            scopes: None,
-            settings: settings.map(Box::new),
-        }
+        E::Reconfigured { name: name.map(parsed), redirect_uris: None, scopes: None, settings: settings.map(Box::new) }
     }
 
     #[test]
@@ -705,7 +704,8 @@ mod tests {
             .when(reconfigure(json!({"name": "CRM", "description": "Tickets"})))
             .then([reconfigured(None, Some(described.clone()))]);
         given([a_web_client()]).when(reconfigure(json!({}))).then_nothing();
-        let same = json!({"redirect_uris": ["https://crm.example/auth/callback"], "allowed_scopes": ["email", "openid"]});
+        let same =
+            json!({"redirect_uris": ["https://crm.example/auth/callback"], "allowed_scopes": ["email", "openid"]});
         given([a_web_client()]).when(reconfigure(same)).then_nothing();
 
         let before = || [a_web_client(), reconfigured(None, Some(described.clone()))];
@@ -837,7 +837,9 @@ mod tests {
                 .then_refused(Refused::AccessLifetimeOutOfRange);
         }
         for name in ["refresh_token_lifetime", "refresh_token_absolute_lifetime"] {
-            given([a_web_client()]).when(reconfigure(json!({name: 0}))).then_refused(Refused::RefreshLifetimeOutOfRange);
+            given([a_web_client()])
+                .when(reconfigure(json!({name: 0})))
+                .then_refused(Refused::RefreshLifetimeOutOfRange);
         }
         let longest = ClientSettings {
             access_token_lifetime: Some(ClientSettings::LONGEST_ACCESS_TOKEN),

@@ -25,4 +25,5 @@ pub const VIEWS: &[Migration] = &[
     Migration { version: 1, name: "followers", sql: include_str!("../both/0001_followers.sql") },
     Migration { version: 2, name: "read models", sql: include_str!("../both/0002_read_models.sql") },
     Migration { version: 3, name: "webhooks", sql: include_str!("../both/0003_webhooks.sql") },
+    Migration { version: 5, name: "clients and APIs", sql: include_str!("../both/0005_clients_and_apis.sql") },
 ];
