@@ -5,6 +5,7 @@
 mod folders;
 mod http;
 mod mail;
+mod mail_server;
 mod nats;
 mod node;
 mod oracle;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 pub use folders::{temporary_folder, workspace};
 pub use http::{Answer, Http};
 pub use mail::{Mail, mail_to, mails_to};
+pub use mail_server::MailServer;
 pub use nats::Nats;
 pub use node::Node;
 pub use oracle::Oracle;
