@@ -74,6 +74,28 @@ on_both_engines! {
         the_log_tells_the_same(server).await;
     }
 
+    async fn an_owner_with_a_new_browser_gets_in_by_mail_whatever_strangers_do(engine: Engine) {
+        let setup = Setup::new(engine).await.env("OPTARE_SIGN_IN_TRIES", 3).env("OPTARE_SIGN_IN_PAUSE", 60);
+        let server = setup.start().await;
+        let guess = async || {
+            for _ in 0..4 {
+                sign_in(&server.http(), &server, "a guess").await;
+            }
+            sign_in(&server.http(), &server, "a guess").await.expect(429);
+        };
+        guess().await;
+        let email = server.owner().owner.email.clone();
+        let browser = server.http();
+        browser.post_form("/forgot-password", &[("email", &email)]).await.expect(200);
+        let token = mail_to(&server, &email, 1).await.token();
+        let new = "another password";
+        browser.post_form("/reset-password", &[("token", token.as_str()), ("password", new)]).await.expect(303);
+        guess().await;
+        sign_in(&server.http(), &server, new).await.expect(429);
+        sign_in(&browser, &server, new).await.expect(303);
+        the_log_tells_the_same(server).await;
+    }
+
     async fn an_address_that_tries_many_accounts_is_held_off(engine: Engine) {
         let setup = Setup::new(engine).await.env("OPTARE_SIGN_IN_ADDRESS_TRIES", 4).env("OPTARE_SIGN_IN_PAUSE", 60);
         let server = setup.env("OPTARE_TRUSTED_PROXIES", 1).start().await;
