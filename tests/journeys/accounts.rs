@@ -125,6 +125,8 @@ on_both_engines! {
         assert!(sign_in(&stranger, &owner.email, &owner.password).await.expect(200).text().contains("is wrong"));
         sign_in(&stranger, &owner.email, SECOND).await.expect(303);
         assert!(!stranger.get("/account").await.text().contains("not confirmed"), "the link proved the address");
+        let log = server.stdout() + &server.stderr();
+        assert!(log.contains("wrote a mail") && !log.contains(&token) && !log.contains(&owner.email), "{log}");
         the_log_tells_the_same(server).await;
     }
 
@@ -237,6 +239,38 @@ on_both_engines! {
         sign_in(&phone, &owner.email, &owner.password).await.expect(303);
         let page = phone.get("/account/sessions").await.expect(200).text();
         assert_eq!(page.matches("name=\"session_id\"").count(), 1, "{page}");
+        the_log_tells_the_same(server).await;
+    }
+
+    async fn many_sessions_are_shown_page_by_page(engine: Engine) {
+        let server = Server::start(engine).await;
+        let browser = signed_in_owner(&server).await;
+        for _ in 0..22 {
+            signed_in_owner(&server).await;
+        }
+        let rows = |page: &str| page.matches("name=\"session_id\"").count();
+        let page = browser.get("/account/sessions").await.expect(200).text();
+        assert_eq!(rows(&page), 20);
+        let rest = page.split_once("href=\"/account/sessions?before=").expect("there are more").1;
+        let next = rest.split('"').next().unwrap_or_default();
+        let page = browser.get(&format!("/account/sessions?before={next}")).await.expect(200).text();
+        assert_eq!(rows(&page), 3);
+        assert!(page.contains("This browser") && !page.contains("?before="), "the oldest is on the last page");
+        the_log_tells_the_same(server).await;
+    }
+
+    async fn of_two_who_use_a_link_at_once_only_one_sets_a_password(engine: Engine) {
+        let server = Server::start(engine).await;
+        let email = server.owner().owner.email.clone();
+        server.http().post_form("/forgot-password", &[("email", &email)]).await.expect(200);
+        let token = mail_to(&server, &email, 1).await.token();
+        let (one, other) = (server.http(), server.http());
+        let form = |password| [("token", token.as_str()), ("password", password)];
+        let (first, second) = (form(FIRST), form(SECOND));
+        let answers = tokio::join!(one.post_form("/reset-password", &first), other.post_form("/reset-password", &second));
+        let mut statuses = [answers.0.status.as_u16(), answers.1.status.as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [303, 400]);
         the_log_tells_the_same(server).await;
     }
 
