@@ -106,9 +106,7 @@ impl FromRequestParts<App> for Person {
             return Err(Redirect::to(&ContinueTo::read(here.map(|here| here.as_str())).sign_in()).into_response());
         };
         let Query(Chosen { organization }) = Query::from_request_parts(parts, app).await.map_err(refused)?;
-        // Only these pages have every language so far.
-        let is_translated = parts.uri.path().starts_with(Section::Account.path());
-        let locale = if is_translated { Languages::of(&parts.headers).best(None) } else { Locale::En };
+        let locale = Languages::of(&parts.headers).best(None);
         Self::load(app, session, organization.as_deref(), locale).await.map_err(refused)
     }
 }

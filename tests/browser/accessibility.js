@@ -57,7 +57,7 @@ await browse(async (browser) => {
     await arrival(page, `${OPTARE}/account/two-factor/set-up`);
     await check('a second factor being set up');
     await page.goto(`${OPTARE}/language?to=de&back=/account`);
-    await check('the account in German');
+    for (const path of INSIDE) await visit(path);
     assert.equal(await page.locator('html').getAttribute('lang'), 'de');
   }
   assert.deepEqual(faults, []);
