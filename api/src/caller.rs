@@ -89,16 +89,18 @@ impl Caller {
         }
     }
 
-    /// Refuses whoever does not operate the instance.
+    /// The context of what this caller does to the instance itself.
     ///
     /// # Errors
-    /// Says so.
-    pub fn must_operate(&self) -> Result<(), Problem> {
-        if self.is_operator {
-            Ok(())
-        } else {
-            Err(Problem::forbidden("only the operator of this instance may do this"))
+    /// Unless the key is of the organization that operates the instance, and may administer it.
+    pub fn operating(&self) -> Result<Context, Problem> {
+        if !self.is_operator {
+            return Err(Problem::forbidden(
+                "only an API key of the organization that operates this instance may do this",
+            ));
         }
+        self.must_have(&["org.admin"])?;
+        Ok(self.context(None))
     }
 
     /// Refuses tokens: what follows is for programs with an API key alone.
@@ -201,7 +203,7 @@ impl Caller {
     }
 
     async fn by_token(app: &App, token: &str, arrival: Arrival) -> Result<Self, Problem> {
-        let LiveToken { claims, scopes } = verify(app, token).await?.ok_or_else(Problem::unauthorized)?;
+        let LiveToken { claims, scopes, .. } = verify(app, token).await?.ok_or_else(Problem::unauthorized)?;
         let mut organization_id = claims.organization_id;
         let principal = match claims.sub.as_str().parse::<UserId>() {
             Ok(id) => {

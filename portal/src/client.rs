@@ -15,7 +15,7 @@ pub(crate) async fn start(Visitor(session): Visitor) -> Redirect {
 }
 
 /// Cuts off what was fetched to learn whether there is a next page; answers the row that this one comes after.
-fn cut<T>(rows: &mut Vec<T>, page: i64) -> Option<&T> {
+pub(crate) fn cut<T>(rows: &mut Vec<T>, page: i64) -> Option<&T> {
     let page = usize::try_from(page).ok().filter(|page| rows.len() > *page)?;
     rows.truncate(page);
     rows.last()

@@ -8,7 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use domain::OrganizationId;
+use domain::{OrganizationId, Role};
 use projections::Membership;
 use serde::Deserialize;
 
@@ -23,6 +23,7 @@ pub(crate) enum Section {
     Dashboard,
     Apps,
     Subscriptions,
+    Clients,
 }
 
 impl Section {
@@ -33,6 +34,7 @@ impl Section {
             Self::Dashboard => "Dashboard",
             Self::Apps => "Apps",
             Self::Subscriptions => "Subscriptions",
+            Self::Clients => "OAuth Clients",
         }
     }
 
@@ -41,6 +43,7 @@ impl Section {
             Self::Dashboard => "/portal/dashboard",
             Self::Apps => "/portal/apps",
             Self::Subscriptions => "/portal/subscriptions",
+            Self::Clients => "/admin/clients",
         }
     }
 
@@ -77,6 +80,15 @@ impl Person {
     /// The organization that the page is about, by its id.
     pub fn organization_id(&self) -> Option<OrganizationId> {
         self.organization.as_ref()?.organization_id.parse().ok()
+    }
+
+    /// Whether the menu offers the administration; the pages themselves ask the log.
+    pub fn may_administer(&self) -> bool {
+        self.organization.as_ref().is_some_and(Self::administers)
+    }
+
+    pub fn administers(membership: &Membership) -> bool {
+        membership.role.parse::<Role>().is_ok_and(|role| role.is_admin())
     }
 
     pub fn is_at(&self, organization: &Membership) -> bool {

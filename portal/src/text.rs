@@ -39,3 +39,14 @@ pub(crate) fn initial(title: &str) -> String {
 pub(crate) fn colour(name: &str) -> u32 {
     name.bytes().map(u32::from).sum::<u32>() % 6
 }
+
+/// What kind of program a client is (R135).
+pub(crate) fn client_type(client_type: &str) -> &str {
+    match client_type {
+        "spa" => "Single Page App",
+        "web" => "Regular Web App",
+        "native" => "Native or Mobile App",
+        "m2m" => "Machine-to-Machine",
+        other => other,
+    }
+}

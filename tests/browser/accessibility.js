@@ -12,7 +12,7 @@ const WIDE = { width: 1200, height: 800 };
 
 /** Pages that everybody sees, and pages of somebody who signed in. */
 const OUTSIDE = ['/sign-in', '/sign-in?done=signed-out', '/oauth/authorize?client_id=app_unknown', '/no/such/page'];
-const INSIDE = ['/portal/dashboard', '/portal/apps', '/portal/subscriptions'];
+const INSIDE = ['/portal/dashboard', '/portal/apps', '/portal/subscriptions', '/admin/clients', '/admin/clients/new'];
 
 await browse(async (browser) => {
   const faults = [];
@@ -22,6 +22,13 @@ await browse(async (browser) => {
   await button(owner.page, 'Install Customer Service').click();
   await owner.page.getByText('Customer Service is installed.').waitFor();
   const confirmation = owner.page.url().slice(OPTARE.length);
+  await owner.page.goto(`${OPTARE}/admin/clients/new`);
+  await owner.page.getByLabel('Name', { exact: true }).fill('Our CRM');
+  await button(owner.page, 'Create Client').click();
+  const client = `/admin/clients/${await owner.page.locator('#client-id').innerText()}`;
+  await button(owner.page, 'Rotate Secret').click();
+  await owner.page.locator('#client-secret').waitFor();
+  INSIDE.push(client, `${client}/delete`);
 
   for (const colorScheme of ['light', 'dark']) {
     // axe is a script, which the pages' policy forbids.
@@ -45,6 +52,14 @@ await browse(async (browser) => {
     await signIn(page, OLIVIA);
     await arrival(page, `${OPTARE}/portal/dashboard`);
     for (const path of [...INSIDE, confirmation]) await visit(path);
+
+    await page.goto(OPTARE + client);
+    await button(page, 'Rotate Secret').click();
+    await check('a new secret');
+    await page.getByLabel('Redirect URIs').fill('http://crm.example');
+    await button(page, 'Save settings').click();
+    await page.getByRole('alert').waitFor();
+    await check('refused settings');
   }
   assert.deepEqual(faults, []);
 });

@@ -57,6 +57,11 @@ async fn a_member_opens_apps_and_signs_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_owner_makes_and_deletes_a_client_and_a_member_does_not() {
+    Demo::visit("clients.js").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_in_light_and_dark() {
     Demo::visit("accessibility.js").await;
 }
