@@ -8,7 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
-use domain::OrganizationId;
+use domain::{OrganizationId, Role};
 use projections::Membership;
 use serde::Deserialize;
 
@@ -25,6 +25,7 @@ pub(crate) enum Section {
     Apps,
     Subscriptions,
     Account,
+    Clients,
 }
 
 impl Section {
@@ -37,6 +38,7 @@ impl Section {
             Self::Apps => text.apps,
             Self::Subscriptions => text.subscriptions,
             Self::Account => text.account,
+            Self::Clients => text.clients,
         }
     }
 
@@ -46,6 +48,7 @@ impl Section {
             Self::Apps => "/portal/apps",
             Self::Subscriptions => "/portal/subscriptions",
             Self::Account => "/account",
+            Self::Clients => "/admin/clients",
         }
     }
 
@@ -88,6 +91,15 @@ impl Person {
 
     pub fn frame(&self) -> &'static FrameTexts {
         FrameTexts::of(self.locale)
+    }
+
+    /// Whether the menu offers the administration; the pages themselves ask the log.
+    pub fn may_administer(&self) -> bool {
+        self.organization.as_ref().is_some_and(Self::administers)
+    }
+
+    pub fn administers(membership: &Membership) -> bool {
+        membership.role.parse::<Role>().is_ok_and(|role| role.is_admin())
     }
 
     pub fn is_at(&self, organization: &Membership) -> bool {

@@ -62,6 +62,17 @@ pub(crate) fn colour(name: &str) -> u32 {
     name.bytes().map(u32::from).sum::<u32>() % 6
 }
 
+/// What kind of program a client is (R135).
+pub(crate) fn client_type(client_type: &str) -> &str {
+    match client_type {
+        "spa" => "Single Page App",
+        "web" => "Regular Web App",
+        "native" => "Native or Mobile App",
+        "m2m" => "Machine-to-Machine",
+        other => other,
+    }
+}
+
 /// A browser by its `User-Agent`, as far as people know them by name; what is none of these is shown as it is.
 pub(crate) fn browser(user_agent: &str) -> String {
     // The order matters: most of them also claim to be those that come later.
