@@ -5,7 +5,7 @@ use domain::{
     OrganizationId, OrganizationName, PersonName, Product, ProductCommand, ProductId, Role, Scopes, Slug, Subscription,
     SubscriptionCommand, SubscriptionId, SubscriptionStatus, Title, User, UserCommand, UserId,
 };
-use eventstore::{Claim, ClaimChange, Context, Execution, Outcome, Receipt, StoreError};
+use eventstore::{Claim, ClaimChange, Context, Execution, Idempotency, Outcome, Receipt, StoreError};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -84,10 +84,20 @@ pub async fn initialise(app: &App, owner: NewUser, organization: OrganizationNam
 /// # Errors
 /// When the address is taken or the password is too short.
 pub async fn register_user(app: &App, user: NewUser, context: &Context) -> Result<Receipt<User>, Problem> {
+    register_user_once(app, user, context, None).await
+}
+
+/// Registers a user, by a request that may be sent twice.
+pub(crate) async fn register_user_once(
+    app: &App,
+    user: NewUser,
+    context: &Context,
+    idempotency: Option<Idempotency>,
+) -> Result<Receipt<User>, Problem> {
     let user_id = UserId::from_uuid(Uuid::now_v7());
     let claim = ClaimChange::Take(email_claim(&user.email), user_id.to_string());
     let command = register_command(app, &user_id, user).await?;
-    let execution = Execution::new(user_id.as_str(), command, context).claiming([claim]);
+    let execution = Execution::new(user_id.as_str(), command, context).claiming([claim]).idempotent(idempotency);
     Ok(app.store.execute::<User>(execution).await?)
 }
 

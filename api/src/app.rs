@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use eventstore::EventStore;
 use projections::Views;
 
-use crate::{Mailer, Passwords, Problem, Settings, SigningKeys};
+use crate::{Lookups, Mailer, Passwords, Problem, Settings, SigningKeys};
 
 /// The running service; cheap to clone.
 #[derive(Clone)]
@@ -23,6 +23,8 @@ pub struct App {
     pub passwords: Passwords,
     /// What sends mails.
     pub mailer: Mailer,
+    /// Answers that are asked for with almost every request.
+    pub lookups: Lookups,
 }
 
 impl App {

@@ -73,7 +73,7 @@ pub(crate) async fn define(
     body: Body<DefineApp>,
 ) -> Result<impl IntoResponse, Problem> {
     caller.must_have(&["org.admin", "org.admin.apps"])?;
-    let vendor = caller.organization_id.clone();
+    let vendor = caller.organization()?.clone();
     let context = caller.administering(&vendor)?;
     let idempotency = caller.idempotency(&body);
     let receipt = define_app(&app, &vendor, body.value, &context, idempotency).await?;
@@ -141,7 +141,9 @@ pub(crate) async fn list(
     caller: Caller,
     Query(page): Query<Page>,
 ) -> Result<Json<Value>, Problem> {
-    let rows = projections::apps_installable_by(&app.views.db, &caller.organization_id, &page.cursor, PAGE).await?;
+    let organization = caller.organization()?;
+    caller.reading(organization)?;
+    let rows = projections::apps_installable_by(&app.views.db, organization, &page.cursor, PAGE).await?;
     let next = next_cursor(&rows, PAGE, |row| &row.app_id);
     let apps: Vec<Value> = rows
         .iter()
@@ -151,7 +153,7 @@ pub(crate) async fn list(
                 "description": row.description, "visibility": row.visibility, "launch_url": row.launch_url,
                 "redirect_uris": row.redirect_uris(), "scopes": row.scopes(), "createdAt": row.defined_at,
                 // Only its vendor may know where an app's webhooks go.
-                "webhook_url": row.webhook_url.as_ref().filter(|_| row.organization_id == caller.organization_id.as_str()),
+                "webhook_url": row.webhook_url.as_ref().filter(|_| row.organization_id == organization.as_str()),
             })
         })
         .collect();

@@ -134,7 +134,7 @@ pub(crate) async fn list(
     Path(organization): Path<OrganizationId>,
     Query(page): Query<Page>,
 ) -> Result<Json<Value>, Problem> {
-    caller.administering(&organization)?;
+    caller.reading(&organization)?;
     let rows = projections::installations_of(&app.views.db, &organization, &page.cursor, PAGE).await?;
     let next = next_cursor(&rows, PAGE, |row| &row.installation_id);
     let installations: Vec<Value> = rows

@@ -62,7 +62,7 @@ impl Problem {
     /// No or wrong credentials.
     #[must_use]
     pub fn unauthorized() -> Self {
-        let detail = "authentication is needed: send an API key as `Authorization: Bearer key_…` with its secret as `X-API-Secret`";
+        let detail = "authentication is needed: send an API key as `Authorization: Bearer key_…` with its secret as `X-API-Secret`, or an access token as `Authorization: Bearer …`";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
@@ -79,6 +79,18 @@ impl Problem {
             format!("{thing}_not_found"),
             format!("there is no such {}", thing.replace('_', " ")),
         )
+    }
+
+    /// The same about the field `name`, so that a form can show it there.
+    #[must_use]
+    pub fn about(self, name: &str) -> Self {
+        Self { pointer: Some(format!("/{name}")), ..self }
+    }
+
+    /// The field that it is about, if it is about one: `redirect_uris` also for one of them.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        self.pointer.as_deref()?.trim_start_matches('/').split('/').next()
     }
 
     /// Its code.
@@ -204,7 +216,9 @@ macro_rules! problems {
                 let (status, code) = match error {
                     $($variant => (StatusCode::$status, $code),)+
                 };
-                Self::new(status, code, error)
+                // `invalid_<field>` says which field it is.
+                let pointer = code.strip_prefix("invalid_").filter(|_| status == StatusCode::BAD_REQUEST);
+                Self { pointer: pointer.map(|field| format!("/{field}")), ..Self::new(status, code, error) }
             }
         }
     )+};
@@ -243,7 +257,12 @@ problems! {
         OAuthClientError::SecretNotFound => NOT_FOUND "secret_not_found",
         OAuthClientError::AuthMethodUnfit => BAD_REQUEST "invalid_token_endpoint_auth_method",
         OAuthClientError::KeysRequired => BAD_REQUEST "invalid_jwks",
-        OAuthClientError::LifetimeOutOfRange => BAD_REQUEST "invalid_lifetime",
+        OAuthClientError::AccessLifetimeOutOfRange => BAD_REQUEST "invalid_access_token_lifetime",
+        OAuthClientError::RefreshLifetimeOutOfRange => BAD_REQUEST "invalid_refresh_token_lifetime",
+        OAuthClientError::RedirectUrisUnused => BAD_REQUEST "invalid_redirect_uris",
+        OAuthClientError::RedirectUriSchemeUnfit => BAD_REQUEST "invalid_redirect_uris",
+        OAuthClientError::LogoutUrisUnused => BAD_REQUEST "invalid_post_logout_redirect_uris",
+        OAuthClientError::LogoutUriSchemeUnfit => BAD_REQUEST "invalid_post_logout_redirect_uris",
     }
     ResourceServerError {
         ResourceServerError::NotFound => NOT_FOUND "api_not_found",

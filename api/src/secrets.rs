@@ -12,6 +12,15 @@ pub fn random_secret(prefix: &str) -> String {
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random_bytes()))
 }
 
+/// `prefix`, 256 random bits as text, and a checksum by which scanners of source code tell a secret from a look-alike
+/// without asking us (C15).
+#[must_use]
+pub fn client_secret(prefix: &str) -> String {
+    let secret = random_secret(prefix);
+    let checksum = hex_digest(secret.as_bytes());
+    format!("{secret}{}", &checksum[..6])
+}
+
 /// What is stored of a secret: SHA-256 of its whole text.
 #[must_use]
 pub fn hash_of(secret: &str) -> SecretHash {
@@ -61,6 +70,14 @@ mod tests {
         assert_eq!(stream_of("auth_", &token), Some(stream));
         assert_eq!(stream_of("refresh_", &token), None);
         assert_eq!(stream_of("auth_", "auth_short"), None);
+    }
+
+    #[test]
+    fn a_client_secret_ends_in_its_checksum() {
+        let secret = client_secret("sk_");
+        let (text, checksum) = secret.split_at(secret.len() - 6);
+        assert_eq!(checksum, &hex_digest(text.as_bytes())[..6]);
+        assert_eq!(text.len(), "sk_".len() + 43, "256 bits in base64url");
     }
 
     #[test]

@@ -53,6 +53,7 @@ impl Service {
             mailer: Mailer::new(&settings)?,
             settings: Arc::new(settings),
             passwords: Passwords::default(),
+            lookups: api::Lookups::default(),
         };
         if let Some((http, settings)) = logout {
             let keys = app.keys.clone();

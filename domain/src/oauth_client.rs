@@ -12,7 +12,7 @@ use crate::values::{ClientType, RedirectUri, Scopes, SecretHash, Title};
 
 mod settings;
 
-pub use settings::ClientSettings;
+pub use settings::{ClientChange, ClientSettings};
 
 #[derive(Debug, Clone)]
 pub enum OAuthClientCommand {
@@ -26,17 +26,10 @@ pub enum OAuthClientCommand {
         secret: Option<ClientSecretHash>,
         settings: Box<ClientSettings>,
     },
-    /// What is none stays as it is.
-    Reconfigure {
-        name: Option<Title>,
-        redirect_uris: Option<Vec<RedirectUri>>,
-        scopes: Option<Scopes>,
-        settings: Option<Box<ClientSettings>>,
-    },
+    Reconfigure(Box<ClientChange>),
     /// The secret so far goes on working for `overlap`; none ends it at once (R147, R187).
     RotateSecret {
-        secret_id: String,
-        hash: SecretHash,
+        secret: ClientSecretHash,
         now: DateTime<Utc>,
         overlap: Duration,
     },
@@ -82,6 +75,8 @@ pub enum OAuthClientEvent {
     SecretRotated {
         secret_id: String,
         hash: SecretHash,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
         previous_expires_at: DateTime<Utc>,
     },
     SecretRevoked {
@@ -112,8 +107,20 @@ pub enum OAuthClientError {
     AuthMethodUnfit,
     #[error("jwks is missing: private_key_jwt needs the client's public keys")]
     KeysRequired,
-    #[error("access_token_lifetime must be 1 to 86400 seconds, the refresh token's lifetimes at least 1")]
-    LifetimeOutOfRange,
+    #[error("access_token_lifetime must be 1 to 86400 seconds")]
+    AccessLifetimeOutOfRange,
+    #[error("refresh_token_lifetime and refresh_token_absolute_lifetime must be at least 1 second")]
+    RefreshLifetimeOutOfRange,
+    #[error("redirect_uris must be empty: a machine-to-machine client signs nobody in")]
+    RedirectUrisUnused,
+    #[error("redirect_uris must be https, or http on loopback: only native apps have a scheme of their own")]
+    RedirectUriSchemeUnfit,
+    #[error("post_logout_redirect_uris must be empty: a machine-to-machine client signs nobody out")]
+    LogoutUrisUnused,
+    #[error(
+        "post_logout_redirect_uris must be https, or http on loopback: only native apps have a scheme of their own"
+    )]
+    LogoutUriSchemeUnfit,
     #[error("this client has no such secret")]
     SecretNotFound,
 }
@@ -153,11 +160,14 @@ pub struct InstallationOf {
     pub app_id: AppId,
 }
 
-/// The first secret of a client.
+/// A new secret of a client: what is stored of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientSecretHash {
     pub secret_id: String,
     pub hash: SecretHash,
+    /// The secret's last four characters, by which people tell it from another one (C17).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// A secret that has not been revoked.
@@ -200,6 +210,7 @@ impl OAuthClient {
                     settings,
                 },
             ) => {
+                check_uris(client_type, installation.is_some(), &redirect_uris, &settings)?;
                 check(client_type, &settings)?;
                 match (client_type.is_confidential(), &secret) {
                     (true, None) if !settings.uses_own_key() => return Err(Refused::SecretRequired),
@@ -221,31 +232,15 @@ impl OAuthClient {
             (S::Deleted, _) => return Err(Refused::Deleted),
             (_, C::Provision { .. }) => return Err(Refused::AlreadyProvisioned),
 
-            (
-                S::Active(client) | S::Disabled { client, .. },
-                C::Reconfigure { name, redirect_uris, scopes, settings },
-            ) => {
-                if let Some(settings) = &settings {
-                    check(client.client_type, settings)?;
-                    if client.client_type.is_confidential() && client.secrets.is_empty() && !settings.uses_own_key() {
-                        return Err(Refused::SecretRequired);
-                    }
-                }
-                let name = name.filter(|name| *name != client.name);
-                let redirect_uris = redirect_uris.filter(|uris| *uris != client.redirect_uris);
-                let scopes = scopes.filter(|scopes| *scopes != client.scopes);
-                let settings = settings.filter(|settings| *settings != client.settings);
-                if name.is_none() && redirect_uris.is_none() && scopes.is_none() && settings.is_none() {
-                    vec![]
-                } else {
-                    vec![E::Reconfigured { name, redirect_uris, scopes, settings }]
-                }
+            (S::Active(client) | S::Disabled { client, .. }, C::Reconfigure(change)) => {
+                client.reconfiguration(*change)?
             }
 
-            (S::Active(client) | S::Disabled { client, .. }, C::RotateSecret { secret_id, hash, now, overlap }) => {
+            (S::Active(client) | S::Disabled { client, .. }, C::RotateSecret { secret, now, overlap }) => {
                 if !client.client_type.is_confidential() {
                     return Err(Refused::SecretNotAllowed);
                 }
+                let ClientSecretHash { secret_id, hash, hint } = secret;
                 if client.has_secret(&secret_id) {
                     return Ok(vec![]);
                 }
@@ -253,6 +248,7 @@ impl OAuthClient {
                 vec![E::SecretRotated {
                     secret_id,
                     hash,
+                    hint,
                     previous_expires_at: now.checked_add_signed(overlap).unwrap_or(now),
                 }]
             }
@@ -315,7 +311,7 @@ impl OAuthClient {
             }
             (
                 S::Active(client) | S::Disabled { client, .. },
-                E::SecretRotated { secret_id, hash, previous_expires_at },
+                E::SecretRotated { secret_id, hash, previous_expires_at, .. },
             ) => client.rotate(secret_id, hash, previous_expires_at),
             (S::Active(client) | S::Disabled { client, .. }, E::SecretRevoked { secret_id }) => {
                 client.end_secret(&secret_id)
@@ -386,6 +382,26 @@ impl Client {
         }
     }
 
+    /// The new values of what `change` changes.
+    fn reconfiguration(&self, change: ClientChange) -> Result<Vec<OAuthClientEvent>, OAuthClientError> {
+        let settings = Box::new(self.settings.as_ref().clone().with(&change));
+        let redirect_uris = change.redirect_uris.filter(|uris| *uris != self.redirect_uris);
+        let resulting = redirect_uris.as_ref().unwrap_or(&self.redirect_uris);
+        check_uris(self.client_type, self.installation.is_some(), resulting, &settings)?;
+        check(self.client_type, &settings)?;
+        // One whose last secret was revoked may still be changed; one that never had a secret needs it first.
+        if self.settings.uses_own_key() && !settings.uses_own_key() && self.secrets.is_empty() {
+            return Err(OAuthClientError::SecretRequired);
+        }
+        let name = change.name.filter(|name| *name != self.name);
+        let scopes = change.allowed_scopes.filter(|scopes| *scopes != self.scopes);
+        let settings = Some(settings).filter(|settings| *settings != self.settings);
+        if name.is_none() && redirect_uris.is_none() && scopes.is_none() && settings.is_none() {
+            return Ok(vec![]);
+        }
+        Ok(vec![OAuthClientEvent::Reconfigured { name, redirect_uris, scopes, settings }])
+    }
+
     fn reconfigure(
         &mut self,
         name: Option<Title>,
@@ -448,11 +464,44 @@ fn check(client_type: ClientType, settings: &ClientSettings) -> Result<(), OAuth
     if settings.uses_own_key() && settings.jwks.is_none() {
         return Err(OAuthClientError::KeysRequired);
     }
-    let refresh = [settings.refresh_token_lifetime, settings.refresh_token_absolute_lifetime];
-    let access = settings.access_token_lifetime;
-    let in_range = access.is_none_or(|seconds| (1..=ClientSettings::LONGEST_ACCESS_TOKEN).contains(&seconds))
-        && refresh.iter().flatten().all(|seconds| *seconds > 0);
-    if in_range { Ok(()) } else { Err(OAuthClientError::LifetimeOutOfRange) }
+    let out_of_range = |seconds: u32| !(1..=ClientSettings::LONGEST_ACCESS_TOKEN).contains(&seconds);
+    if settings.access_token_lifetime.is_some_and(out_of_range) {
+        return Err(OAuthClientError::AccessLifetimeOutOfRange);
+    }
+    if [settings.refresh_token_lifetime, settings.refresh_token_absolute_lifetime].contains(&Some(0)) {
+        return Err(OAuthClientError::RefreshLifetimeOutOfRange);
+    }
+    Ok(())
+}
+
+/// Only those who sign people in are returned to, and only native apps by a scheme of their own (R141, R142): a
+/// website that took one would send its codes to whichever program on the device owns it (RFC 8252 §7.1). What an
+/// app of the marketplace is, its vendor knows.
+fn check_uris(
+    client_type: ClientType,
+    is_installed_app: bool,
+    redirect_uris: &[RedirectUri],
+    settings: &ClientSettings,
+) -> Result<(), OAuthClientError> {
+    let logout_uris = &settings.post_logout_redirect_uris;
+    if client_type == ClientType::M2m {
+        return match (redirect_uris.is_empty(), logout_uris.is_empty()) {
+            (false, _) => Err(OAuthClientError::RedirectUrisUnused),
+            (true, false) => Err(OAuthClientError::LogoutUrisUnused),
+            (true, true) => Ok(()),
+        };
+    }
+    if client_type == ClientType::Native || is_installed_app {
+        return Ok(());
+    }
+    let has_own_scheme = |uri: &RedirectUri| uri.origin().is_none();
+    if redirect_uris.iter().any(has_own_scheme) {
+        return Err(OAuthClientError::RedirectUriSchemeUnfit);
+    }
+    if logout_uris.iter().any(has_own_scheme) {
+        return Err(OAuthClientError::LogoutUriSchemeUnfit);
+    }
+    Ok(())
 }
 
 impl ClientSecret {
@@ -475,7 +524,11 @@ mod tests {
     }
 
     fn secret(digit: char) -> ClientSecretHash {
-        ClientSecretHash { secret_id: digit.to_string(), hash: hash(digit) }
+        ClientSecretHash { secret_id: digit.to_string(), hash: hash(digit), hint: None }
+    }
+
+    fn callback_of(client_type: ClientType) -> Vec<RedirectUri> {
+        if client_type == ClientType::M2m { vec![] } else { vec![parsed("https://crm.example/auth/callback")] }
     }
 
     fn provision(client_type: ClientType, secret: Option<ClientSecretHash>) -> C {
@@ -484,7 +537,7 @@ mod tests {
             installation: Some(InstallationOf { installation_id: parsed("inst_1"), app_id: parsed("app_crm") }),
             name: parsed("CRM"),
             client_type,
-            redirect_uris: vec![parsed("https://crm.example/auth/callback")],
+            redirect_uris: callback_of(client_type),
             scopes: parsed("openid email"),
             secret,
             settings: Box::default(),
@@ -497,7 +550,7 @@ mod tests {
             installation: Some(InstallationOf { installation_id: parsed("inst_1"), app_id: parsed("app_crm") }),
             name: parsed("CRM"),
             client_type,
-            redirect_uris: vec![parsed("https://crm.example/auth/callback")],
+            redirect_uris: callback_of(client_type),
             scopes: parsed("openid email"),
             secret,
             settings: Box::default(),
@@ -509,18 +562,14 @@ mod tests {
     }
 
     fn rotate(digit: char, now: i64) -> C {
-        C::RotateSecret {
-            secret_id: digit.to_string(),
-            hash: hash(digit),
-            now: at(now),
-            overlap: Duration::seconds(DAY),
-        }
+        C::RotateSecret { secret: secret(digit), now: at(now), overlap: Duration::seconds(DAY) }
     }
 
     fn rotated(digit: char, previous_expires_at: i64) -> E {
         E::SecretRotated {
             secret_id: digit.to_string(),
             hash: hash(digit),
+            hint: None,
             previous_expires_at: at(previous_expires_at),
         }
     }
@@ -603,7 +652,7 @@ mod tests {
     #[test]
     fn a_rotation_without_overlap_ends_the_earlier_secret_at_once() {
         for overlap in [Duration::zero(), Duration::seconds(-1), Duration::MAX] {
-            let rotate = C::RotateSecret { secret_id: "b".into(), hash: hash('b'), now: at(5), overlap };
+            let rotate = C::RotateSecret { secret: secret('b'), now: at(5), overlap };
             given([a_web_client()]).when(rotate).then([rotated('b', 5)]);
         }
     }
@@ -652,6 +701,186 @@ mod tests {
         assert_eq!(state.client(), None);
     }
 
+    /// Of an organization's own, of any type.
+    fn own(client_type: ClientType, change: ClientChange) -> C {
+        C::Provision {
+            organization_id: parsed("org_acme"),
+            installation: None,
+            name: parsed("Own"),
+            client_type,
+            settings: Box::new(ClientSettings::default().with(&change)),
+            redirect_uris: change.redirect_uris.unwrap_or_default(),
+            scopes: change.allowed_scopes.unwrap_or_default(),
+            secret: client_type.is_confidential().then(|| secret('a')),
+        }
+    }
+
+    fn change(json: serde_json::Value) -> ClientChange {
+        serde_json::from_value(json).expect("the test's own change is valid")
+    }
+
+    fn reconfigure(json: serde_json::Value) -> C {
+        C::Reconfigure(Box::new(change(json)))
+    }
+
+    fn reconfigured(name: Option<&str>, settings: Option<ClientSettings>) -> E {
+        E::Reconfigured { name: name.map(parsed), redirect_uris: None, scopes: None, settings: settings.map(Box::new) }
+    }
+
+    #[test]
+    fn a_change_says_only_what_it_changes() {
+        let described = ClientSettings { description: Some(parsed("Tickets")), ..ClientSettings::default() };
+        given([a_web_client()]).when(reconfigure(json!({"name": "CRM 2"}))).then([reconfigured(Some("CRM 2"), None)]);
+        given([a_web_client()])
+            .when(reconfigure(json!({"name": "CRM", "description": "Tickets"})))
+            .then([reconfigured(None, Some(described.clone()))]);
+        given([a_web_client()]).when(reconfigure(json!({}))).then_nothing();
+        let same =
+            json!({"redirect_uris": ["https://crm.example/auth/callback"], "allowed_scopes": ["email", "openid"]});
+        given([a_web_client()]).when(reconfigure(same)).then_nothing();
+
+        let before = || [a_web_client(), reconfigured(None, Some(described.clone()))];
+        given(before()).when(reconfigure(json!({"description": "Tickets"}))).then_nothing();
+        given(before())
+            .when(reconfigure(json!({"description": null})))
+            .then([reconfigured(None, Some(ClientSettings::default()))]);
+        given([a_web_client(), disabled()])
+            .when(reconfigure(json!({"name": "CRM 2"})))
+            .then([reconfigured(Some("CRM 2"), None)]);
+        given([a_web_client(), deleted()]).when(reconfigure(json!({"name": "x"}))).then_refused(Refused::Deleted);
+    }
+
+    #[test]
+    fn what_a_change_leaves_out_stays() {
+        let settings = ClientSettings { first_party: true, ..ClientSettings::default() };
+        let state: OAuthClient = after([a_web_client(), reconfigured(None, Some(settings.clone()))]);
+        let state_after_name: OAuthClient =
+            after([a_web_client(), reconfigured(None, Some(settings.clone())), reconfigured(Some("CRM 2"), None)]);
+        let (before, now) = (state.active().unwrap(), state_after_name.active().unwrap());
+        assert_eq!(now.name.as_str(), "CRM 2");
+        assert_eq!(*now.settings, settings);
+        assert_eq!((&now.redirect_uris, &now.scopes), (&before.redirect_uris, &before.scopes));
+    }
+
+    #[test]
+    fn a_change_is_read_in_both_spellings_and_nothing_else() {
+        let snake = change(json!({"logout_uris": ["https://a.example/bye"], "access_token_lifetime": 60}));
+        let camel = change(json!({"postLogoutRedirectUris": ["https://a.example/bye"], "accessTokenLifetime": 60}));
+        assert_eq!(snake, camel);
+        assert!(serde_json::from_value::<ClientChange>(json!({"colour": "blue"})).is_err());
+        assert!(serde_json::from_value::<ClientChange>(json!({"name": null})).is_err());
+    }
+
+    #[test]
+    fn only_those_who_sign_people_in_have_addresses_to_return_to() {
+        let callback = || change(json!({"redirect_uris": ["https://own.example/cb"]}));
+        let bye = || change(json!({"logout_uris": ["https://own.example/bye"]}));
+        given([]).when(own(ClientType::M2m, callback())).then_refused(Refused::RedirectUrisUnused);
+        given([]).when(own(ClientType::M2m, bye())).then_refused(Refused::LogoutUrisUnused);
+        given([provisioned(ClientType::M2m, Some(secret('a')))])
+            .when(reconfigure(json!({"redirect_uris": ["https://own.example/cb"]})))
+            .then_refused(Refused::RedirectUrisUnused);
+        for client_type in [ClientType::Web, ClientType::Spa, ClientType::Native] {
+            let made: OAuthClient = {
+                let events = OAuthClient::default().decide(own(client_type, ClientChange::default()));
+                after(events.expect("none is fine, too (C20)"))
+            };
+            assert!(made.active().is_some_and(|client| client.redirect_uris.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_scheme_of_its_own_is_for_native_apps() {
+        let callback = || change(json!({"redirect_uris": ["com.example.app:/cb"]}));
+        let bye = || change(json!({"logout_uris": ["com.example.app:/bye"]}));
+        for client_type in [ClientType::Web, ClientType::Spa] {
+            given([]).when(own(client_type, callback())).then_refused(Refused::RedirectUriSchemeUnfit);
+            given([]).when(own(client_type, bye())).then_refused(Refused::LogoutUriSchemeUnfit);
+        }
+        assert!(OAuthClient::default().decide(own(ClientType::Native, callback())).is_ok());
+        // An installed app's client is web whatever the app is: its vendor chose the addresses.
+        let Ok(events) = given_installed(reconfigure(json!({"redirect_uris": ["com.example.app:/cb"]}))) else {
+            panic!("an installed app may have a scheme of its own");
+        };
+        assert_eq!(events.len(), 1);
+    }
+
+    fn given_installed(command: C) -> Result<Vec<E>, Refused> {
+        after::<OAuthClient>([a_web_client()]).decide(command)
+    }
+
+    #[test]
+    fn how_a_client_proves_itself_fits_its_type() {
+        let method = |method: &str| change(json!({"token_endpoint_auth_method": method}));
+        for (client_type, fitting, unfit) in [
+            (ClientType::Web, "client_secret_basic", "none"),
+            (ClientType::M2m, "client_secret_post", "none"),
+            (ClientType::Spa, "none", "client_secret_post"),
+            (ClientType::Native, "none", "private_key_jwt"),
+        ] {
+            assert!(OAuthClient::default().decide(own(client_type, method(fitting))).is_ok());
+            given([]).when(own(client_type, method(unfit))).then_refused(Refused::AuthMethodUnfit);
+        }
+    }
+
+    #[test]
+    fn a_key_of_its_own_replaces_the_secret() {
+        let jwks = json!({"keys": [{"kty": "EC", "crv": "P-256", "x": "x", "y": "y"}]});
+        let keyed = || json!({"token_endpoint_auth_method": "private_key_jwt", "jwks": jwks});
+        given([a_web_client()])
+            .when(reconfigure(json!({"token_endpoint_auth_method": "private_key_jwt"})))
+            .then_refused(Refused::KeysRequired);
+
+        let C::Provision { organization_id, name, redirect_uris, scopes, settings, .. } =
+            own(ClientType::Web, change(keyed()))
+        else {
+            panic!("own() provisions");
+        };
+        let client_type = ClientType::Web;
+        let without_secret = E::Provisioned {
+            organization_id,
+            installation: None,
+            name,
+            client_type,
+            redirect_uris,
+            scopes,
+            secret: None,
+            settings,
+        };
+        let back = || reconfigure(json!({"token_endpoint_auth_method": null}));
+        given([without_secret.clone()]).when(back()).then_refused(Refused::SecretRequired);
+        let state: OAuthClient = after([without_secret, rotated('a', 0)]);
+        assert!(state.decide(back()).is_ok(), "a secret was made first");
+    }
+
+    #[test]
+    fn a_client_whose_last_secret_was_revoked_can_still_be_changed() {
+        given([a_web_client(), revoked("a")])
+            .when(reconfigure(json!({"name": "CRM 2"})))
+            .then([reconfigured(Some("CRM 2"), None)]);
+    }
+
+    #[test]
+    fn tokens_neither_end_at_once_nor_live_for_ever() {
+        for seconds in [0, ClientSettings::LONGEST_ACCESS_TOKEN + 1] {
+            given([a_web_client()])
+                .when(reconfigure(json!({"access_token_lifetime": seconds})))
+                .then_refused(Refused::AccessLifetimeOutOfRange);
+        }
+        for name in ["refresh_token_lifetime", "refresh_token_absolute_lifetime"] {
+            given([a_web_client()])
+                .when(reconfigure(json!({name: 0})))
+                .then_refused(Refused::RefreshLifetimeOutOfRange);
+        }
+        let longest = ClientSettings {
+            access_token_lifetime: Some(ClientSettings::LONGEST_ACCESS_TOKEN),
+            ..ClientSettings::default()
+        };
+        given([a_web_client()])
+            .when(reconfigure(json!({"access_token_lifetime": ClientSettings::LONGEST_ACCESS_TOKEN})))
+            .then([reconfigured(None, Some(longest))]);
+    }
+
     #[test]
     fn redirect_uris_are_compared_exactly() {
         let state: OAuthClient = after([a_web_client()]);
@@ -659,6 +888,27 @@ mod tests {
         assert!(client.has_redirect_uri("https://crm.example/auth/callback"));
         assert!(!client.has_redirect_uri("https://crm.example/auth/callback/"));
         assert!(!client.has_redirect_uri("https://CRM.example/auth/callback"));
+    }
+
+    fn every_setting() -> serde_json::Value {
+        json!({
+            "description": "Tickets",
+            "logo_uri": "https://own.example/logo.png",
+            "post_logout_redirect_uris": ["https://own.example/bye"],
+            "allowed_origins": ["https://own.example"],
+            "allowed_audiences": ["https://api.own.example"],
+            "token_endpoint_auth_method": "client_secret_basic",
+            "jwks": { "keys": [{ "kty": "EC", "crv": "P-256", "x": "x", "y": "y" }] },
+            "backchannel_logout_uri": "https://own.example/logout",
+            "initiate_login_uri": "https://own.example/login",
+            "first_party": true,
+            "require_s256": true,
+            "ignore_unknown_scopes": true,
+            "id_token_signed_response_alg": "ES256",
+            "access_token_lifetime": 60,
+            "refresh_token_lifetime": 3600,
+            "refresh_token_absolute_lifetime": 86400,
+        })
     }
 
     #[test]
@@ -709,6 +959,29 @@ mod tests {
             secret: None,
             settings: Box::default(),
         };
+        let full = E::Provisioned {
+            organization_id: parsed("org_acme"),
+            installation: None,
+            name: parsed("Own"),
+            client_type: ClientType::Web,
+            redirect_uris: vec![],
+            scopes: parsed("openid"),
+            secret: Some(ClientSecretHash { hint: Some("wxyz".into()), ..secret('a') }),
+            settings: Box::new(ClientSettings::default().with(&change(every_setting()))),
+        };
+        let renamed_only = reconfigured(Some("CRM 2"), None);
+        let all_changed = E::Reconfigured {
+            name: Some(parsed("CRM 2")),
+            redirect_uris: Some(vec![]),
+            scopes: Some(parsed("openid")),
+            settings: Some(Box::new(ClientSettings { first_party: true, ..ClientSettings::default() })),
+        };
+        let rotated_with_hint = E::SecretRotated {
+            secret_id: "c".into(),
+            hash: hash('c'),
+            hint: Some("wxyz".into()),
+            previous_expires_at: at(0),
+        };
         stored_as::<OAuthClient>(
             [
                 (
@@ -744,6 +1017,41 @@ mod tests {
                         "secret_id": "b",
                         "hash": hash_text('b'),
                         "previous_expires_at": "2026-01-02T00:00:00Z",
+                    }),
+                ),
+                (
+                    full,
+                    json!({
+                        "type": "provisioned",
+                        "organization_id": "org_acme",
+                        "installation": null,
+                        "name": "Own",
+                        "client_type": "web",
+                        "redirect_uris": [],
+                        "scopes": ["openid"],
+                        "secret": { "secret_id": "a", "hash": hash_text('a'), "hint": "wxyz" },
+                        "settings": every_setting(),
+                    }),
+                ),
+                (renamed_only, json!({ "type": "reconfigured", "name": "CRM 2" })),
+                (
+                    all_changed,
+                    json!({
+                        "type": "reconfigured",
+                        "name": "CRM 2",
+                        "redirect_uris": [],
+                        "scopes": ["openid"],
+                        "settings": { "first_party": true, "id_token_signed_response_alg": "RS256" },
+                    }),
+                ),
+                (
+                    rotated_with_hint,
+                    json!({
+                        "type": "secret_rotated",
+                        "secret_id": "c",
+                        "hash": hash_text('c'),
+                        "hint": "wxyz",
+                        "previous_expires_at": "2026-01-01T00:00:00Z",
                     }),
                 ),
                 (revoked("a"), json!({ "type": "secret_revoked", "secret_id": "a" })),

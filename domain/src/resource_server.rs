@@ -20,7 +20,8 @@ pub enum ResourceServerCommand {
     Redefine {
         name: Option<Title>,
         scopes: Option<Scopes>,
-        access_token_lifetime: Option<u32>,
+        /// `Some(None)` goes back to the instance's setting.
+        access_token_lifetime: Option<Option<u32>>,
     },
     Delete,
 }
@@ -56,7 +57,7 @@ pub enum ResourceServerError {
     Deleted,
     #[error("access_token_lifetime must be 1 to 86400 seconds")]
     LifetimeOutOfRange,
-    #[error("scopes must not be {0}, which OpenID Connect gives a meaning to")]
+    #[error("scopes must not be {0}, which has a meaning of its own here")]
     ReservedScope(String),
 }
 
@@ -110,7 +111,7 @@ impl ResourceServer {
             (S::Active(api), C::Redefine { name, scopes, access_token_lifetime }) => {
                 let name = name.unwrap_or_else(|| api.name.clone());
                 let scopes = scopes.unwrap_or_else(|| api.scopes.clone());
-                let access_token_lifetime = access_token_lifetime.or(api.access_token_lifetime);
+                let access_token_lifetime = access_token_lifetime.unwrap_or(api.access_token_lifetime);
                 check(&scopes, access_token_lifetime)?;
                 if name == api.name && scopes == api.scopes && access_token_lifetime == api.access_token_lifetime {
                     vec![]
@@ -147,7 +148,17 @@ impl ResourceServer {
 }
 
 fn check(scopes: &Scopes, lifetime: Option<u32>) -> Result<(), ResourceServerError> {
-    const RESERVED: [&str; 6] = ["openid", "profile", "email", "offline_access", "address", "phone"];
+    const RESERVED: [&str; 9] = [
+        "openid",
+        "profile",
+        "email",
+        "offline_access",
+        "address",
+        "phone",
+        "organization",
+        "organization:read",
+        "organization:write",
+    ];
     if let Some(reserved) = RESERVED.iter().find(|scope| scopes.contains(scope)) {
         return Err(ResourceServerError::ReservedScope((*reserved).to_owned()));
     }
@@ -208,6 +219,15 @@ mod tests {
     }
 
     #[test]
+    fn a_lifetime_is_set_kept_and_taken_back() {
+        let lifetime = |lifetime| C::Redefine { name: None, scopes: None, access_token_lifetime: lifetime };
+        given([defined()]).when(lifetime(Some(Some(60)))).then([redefined("read:products", Some(60))]);
+        let before = || given([defined(), redefined("read:products", Some(60))]);
+        before().when(lifetime(None)).then_nothing();
+        before().when(lifetime(Some(None))).then([redefined("read:products", None)]);
+    }
+
+    #[test]
     fn a_deleted_api_is_gone() {
         given([defined()]).when(C::Delete).then([E::Deleted]);
         given([defined(), E::Deleted]).when(C::Delete).then_nothing();
@@ -217,9 +237,11 @@ mod tests {
 
     #[test]
     fn scopes_with_a_meaning_of_their_own_and_endless_tokens_are_refused() {
-        given([]).when(define("read openid")).then_refused(Refused::ReservedScope("openid".into()));
+        for scope in ["openid", "organization:write"] {
+            given([]).when(define(&format!("read {scope}"))).then_refused(Refused::ReservedScope(scope.into()));
+        }
         for seconds in [0, LONGEST_LIFETIME + 1] {
-            let change = C::Redefine { name: None, scopes: None, access_token_lifetime: Some(seconds) };
+            let change = C::Redefine { name: None, scopes: None, access_token_lifetime: Some(Some(seconds)) };
             given([defined()]).when(change).then_refused(Refused::LifetimeOutOfRange);
         }
     }

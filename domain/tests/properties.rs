@@ -84,7 +84,7 @@ mod oauth_client {
             client_type: ClientType::Web,
             redirect_uris: vec![],
             scopes: Scopes::default(),
-            secret: Some(ClientSecretHash { secret_id: "0".into(), hash: hash(0) }),
+            secret: Some(ClientSecretHash { secret_id: "0".into(), hash: hash(0), hint: None }),
             settings: Box::default(),
         }
     }
@@ -111,8 +111,7 @@ mod oauth_client {
                     }
                     Step::Rotate { overlap } => {
                         run(&mut client, OAuthClientCommand::RotateSecret {
-                            secret_id: issued.to_string(),
-                            hash: hash(issued),
+                            secret: ClientSecretHash { secret_id: issued.to_string(), hash: hash(issued), hint: None },
                             now: at(now),
                             overlap: Duration::seconds(overlap),
                         });

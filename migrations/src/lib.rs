@@ -26,6 +26,7 @@ pub const VIEWS: &[Migration] = &[
     Migration { version: 2, name: "read models", sql: include_str!("../both/0002_read_models.sql") },
     Migration { version: 3, name: "webhooks", sql: include_str!("../both/0003_webhooks.sql") },
     Migration { version: 4, name: "accounts", sql: include_str!("../both/0004_accounts.sql") },
+    Migration { version: 5, name: "clients and APIs", sql: include_str!("../both/0005_clients_and_apis.sql") },
     Migration { version: 6, name: "authorization", sql: include_str!("../both/0006_authorization.sql") },
     Migration { version: 7, name: "client assertions", sql: include_str!("../both/0007_client_assertions.sql") },
     Migration { version: 8, name: "logout notices", sql: include_str!("../both/0008_logout_notices.sql") },

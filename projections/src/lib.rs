@@ -2,6 +2,7 @@
 //!
 //! What may not live here: a rule, a clock, a network call. A row is a function of the log up to a position.
 
+mod apis;
 mod app_directory;
 mod clients;
 mod connected_apps;
@@ -9,16 +10,19 @@ mod directory;
 mod installations;
 mod sessions;
 mod subscriptions;
+mod user_list;
 mod userinfo;
 mod verify;
 
+pub use apis::{ApiRow, api, apis_of};
 pub use app_directory::{AppRow, app, apps_installable_by};
-pub use clients::{ClientRow, clients_of};
+pub use clients::{ClientRow, ClientSecretRow, client, client_secrets_of, clients_of, is_allowed_origin};
 pub use connected_apps::{GrantRow, grants_of};
 pub use directory::{MemberRow, Membership, OrganizationRow, UserRow, members_of, memberships_of, organization, user};
 pub use installations::{InstallationRow, installations_of};
 pub use sessions::{SessionRow, sessions_of};
 pub use subscriptions::{Licence, ProductRow, SubscriptionRow, is_product, licences_of, products_of, subscriptions_of};
+pub use user_list::{ListedUser, listed_user, listed_users};
 pub use userinfo::{UserinfoRow, userinfo};
 pub use verify::{Difference, verify};
 
@@ -40,6 +44,7 @@ pub fn all() -> Vec<Arc<dyn Projection>> {
         Arc::new(app_directory::AppDirectory),
         Arc::new(installations::Installations),
         Arc::new(clients::Clients),
+        Arc::new(apis::Apis),
         Arc::new(subscriptions::Subscriptions),
         Arc::new(connected_apps::ConnectedApps),
         Arc::new(sessions::Sessions),

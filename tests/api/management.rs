@@ -5,7 +5,7 @@ use support::steps::text;
 use support::{Answer, Server, on_both_engines};
 
 /// A problem document (RFC 9457) with its code, checked for what each must have.
-fn problem(answer: Answer, status: u16) -> Value {
+pub fn problem(answer: Answer, status: u16) -> Value {
     let answer = answer.expect(status);
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     assert!(answer.header("request-id").is_some_and(|id| id.starts_with("req_")));

@@ -78,7 +78,11 @@ impl Provisioner {
             client_type: ClientType::Web,
             redirect_uris: app.redirect_uris.clone(),
             scopes: app.scopes.clone(),
-            secret: Some(ClientSecretHash { secret_id: format!("sec_{}", event.position), hash: hash(&secret)? }),
+            secret: Some(ClientSecretHash {
+                secret_id: format!("sec_{}", event.position),
+                hash: hash(&secret)?,
+                hint: None,
+            }),
             settings: Box::default(),
         };
         let context = Context::caused_by(NAME, event);

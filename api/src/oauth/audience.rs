@@ -1,10 +1,11 @@
 //! The APIs that a token is for: `resource` (RFC 8707) and `audience` (R096).
 
-use domain::{Api, Client, ResourceServer};
-use eventstore::{Claim, StoreError};
+use domain::{Api, Client};
+use eventstore::StoreError;
 
 use super::request::ErrorAnswer;
 use crate::App;
+use crate::apis::by_identifier;
 
 /// So many APIs may one token be for.
 const MOST: usize = 10;
@@ -24,7 +25,7 @@ pub(super) async fn resource_servers(
             continue;
         }
         match by_identifier(app, identifier).await? {
-            Some(api) if is_allowed(client, &api) && apis.len() < MOST => apis.push(api),
+            Some((_, api)) if is_allowed(client, &api) && apis.len() < MOST => apis.push(api),
             _ => return Ok(None),
         }
     }
@@ -35,12 +36,4 @@ pub(super) async fn resource_servers(
 fn is_allowed(client: &Client, api: &Api) -> bool {
     let chosen = client.settings.allowed_audiences.as_ref();
     api.organization_id == client.organization_id && chosen.is_none_or(|chosen| chosen.contains(&api.identifier))
-}
-
-async fn by_identifier(app: &App, identifier: &str) -> Result<Option<Api>, StoreError> {
-    let claim = Claim { kind: "api_identifier", value: identifier.to_owned(), personal: false };
-    let Some(id) = app.store.owner_of(&claim).await? else { return Ok(None) };
-    let is_there = |server: &ResourceServer| server.active().is_some();
-    let loaded = app.store.load_where(&id, is_there).await?;
-    Ok(loaded.and_then(|loaded| loaded.state.active().cloned()))
 }
