@@ -187,7 +187,8 @@ impl Rules {
         for target in form_targets(&answer.text()) {
             assert!(self.may_be_sent_to(&target), "a form for where nobody registered: {}", shown());
         }
-        if answered == Answered::Program && answer.status.is_client_error() {
+        let is_oauths = answered == Answered::Program && answer.status != 413;
+        if is_oauths && answer.status.is_client_error() {
             assert_eq!(answer.header("content-type"), Some("application/json"), "{}", shown());
             let error: Value = serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("no JSON: {}", shown()));
             for name in ["error", "error_description"] {
@@ -273,6 +274,10 @@ impl Fuzz<'_> {
                 })
                 .collect();
             let body = spoilt(&target.parameters, &several);
+            // No client builds an address that is longer.
+            if target.placed == Placed::Query && body.len() > 60_000 {
+                continue;
+            }
             self.send(http, &target, body).await;
         }
     }

@@ -291,7 +291,7 @@ test('a client of somebody else asks for consent, once', async () => {
 });
 
 test('what one person agrees to is not agreed to by the next', async () => {
-  const of = clients.third_party;
+  const of = clients.another_third_party;
   const config = await configured(of);
   const parameters = { redirect_uri: of.redirect_uri, scope: SCOPE, prompt: 'login consent' };
   const accomplice = somebody();

@@ -56,6 +56,7 @@ impl World {
             ("m2m", "m2m", json!({})),
             ("m2m_jwt", "m2m", own_key),
             ("third_party", "web", json!({"first_party": false})),
+            ("another_third_party", "web", json!({"first_party": false})),
             ("backchannel", "web", backchannel),
             ("single_page", "spa", in_browser),
             ("switched", "web", json!({})),

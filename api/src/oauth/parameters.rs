@@ -41,8 +41,9 @@ impl Parameters {
         match content_type(headers).as_str() {
             "application/x-www-form-urlencoded" => Self::from_form(body).map_err(OAuthError::invalid_request),
             "application/json" => {
-                let pairs = unique::object_of_strings(body).map_err(|problem| {
-                    OAuthError::invalid_request(format!("the body must be a JSON object of strings: {problem}"))
+                // Why it is none would repeat what was sent, in characters that RFC 6749 §5.2 does not allow.
+                let pairs = unique::object_of_strings(body).map_err(|_| {
+                    OAuthError::invalid_request("the body must be a JSON object of strings, each name given once")
                 })?;
                 let mut parameters = Self::default();
                 for (name, value) in pairs {
