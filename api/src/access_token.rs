@@ -93,6 +93,12 @@ pub(crate) async fn active_client(app: &App, id: &ClientId) -> Result<Option<Cli
         if app.store.load_where(client.organization_id.as_str(), is_installed).await?.is_none() {
             return Ok(None);
         }
+        // What its vendor changes of the app holds for every client of it at once (R189).
+        let of_app = app.store.load::<domain::App>(of.app_id.as_str()).await?.state;
+        if let Some(definition) = of_app.definition() {
+            let (name, redirect_uris) = (definition.title.clone(), definition.redirect_uris.clone());
+            return Ok(Some(Client { name, redirect_uris, ..client.clone() }));
+        }
     }
     Ok(Some(client.clone()))
 }

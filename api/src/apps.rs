@@ -3,18 +3,20 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use domain::{
-    App as AppAggregate, AppCommand, AppEvent, AppId, AppName, LaunchUrl, OrganizationId, RedirectUri, Scopes, Title,
-    Visibility, WebhookUrl,
+    App as AppAggregate, AppChange, AppCommand, AppEvent, AppId, AppName, LaunchUrl, OrganizationId, RedirectUri,
+    Scopes, Title, Visibility, WebhookUrl,
 };
 use eventstore::{Claim, ClaimChange, Context, Execution, Idempotency, Receipt};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::apis::hidden;
 use crate::caller::Body;
-use crate::fields::Query;
+use crate::fields::{Path, Query};
+use crate::written::Written;
 use crate::{App, Caller, Problem};
 
 /// What an app may ask for when its vendor does not say.
@@ -99,8 +101,7 @@ pub async fn define_app(
 ) -> Result<Receipt<AppAggregate>, Problem> {
     let id = AppId::from_uuid(Uuid::now_v7());
     if let Some(url) = &new.webhook_url {
-        webhooks::check_url(url.url(), app.settings.dev)
-            .map_err(|refused| Problem::bad_field("webhook_url", refused))?;
+        check_webhook_url(app, url)?;
     }
     plain_text("version", Some(&new.version), 64)?;
     plain_text("description", new.description.as_deref(), 2_000)?;
@@ -123,6 +124,56 @@ pub async fn define_app(
         .claiming([ClaimChange::Take(claim, id.to_string())])
         .idempotent(idempotency);
     Ok(app.store.execute(execution).await?)
+}
+
+/// `PATCH /v1/apps/{id}`; what is left out stays, `"webhook_url": null` ends its webhooks.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Change {
+    title: Option<Title>,
+    #[serde(default, alias = "webhookUrl", deserialize_with = "given")]
+    webhook_url: Option<Option<WebhookUrl>>,
+    #[serde(alias = "redirectUris")]
+    redirect_uris: Option<Vec<RedirectUri>>,
+}
+
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<WebhookUrl>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Changes an app of the caller's organization: the next webhooks go to the new URL (R168), and its clients have the
+/// new redirect URIs at once (R189).
+pub(crate) async fn change(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<AppId>,
+    body: Body<Change>,
+) -> Result<Response, Problem> {
+    caller.must_have(&["org.admin", "org.admin.apps"])?;
+    let is_defined = |app: &AppAggregate| app.definition().is_some();
+    let defined = app.store.load_where(id.as_str(), is_defined).await?;
+    let vendor = defined.as_ref().and_then(|loaded| loaded.state.definition()).map(|app| &app.organization_id);
+    let vendor = vendor.ok_or_else(|| Problem::not_found("app"))?;
+    let context = caller.administering(vendor).map_err(|problem| hidden(problem, "app"))?;
+    let idempotency = caller.idempotency(&body);
+    let Change { title, webhook_url, redirect_uris } = body.value;
+    if let Some(Some(url)) = &webhook_url {
+        check_webhook_url(&app, url)?;
+    }
+    let command = AppCommand::Change(AppChange { title, webhook_url, redirect_uris });
+    let execution = Execution::new(id.as_str(), command, &context).idempotent(idempotency);
+    let receipt = app.store.execute::<AppAggregate>(execution).await?;
+    let Some(now) = receipt.state.definition() else { return Err(Problem::not_found("app")) };
+    let answer = json!({
+        "id": id, "name": now.name, "title": now.title, "version": now.version, "description": now.description,
+        "visibility": now.visibility, "webhook_url": now.webhook_url, "launch_url": now.launch_url,
+        "redirect_uris": now.redirect_uris, "scopes": now.scopes,
+    });
+    Written::by(&receipt).answer(&app, StatusCode::OK, answer).await
+}
+
+fn check_webhook_url(app: &App, url: &WebhookUrl) -> Result<(), Problem> {
+    webhooks::check_url(url.url(), app.settings.dev).map_err(|refused| Problem::bad_field("webhook_url", refused))
 }
 
 /// Text that people read: no control characters but line breaks, and an end to it.

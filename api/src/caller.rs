@@ -89,16 +89,18 @@ impl Caller {
         }
     }
 
-    /// Refuses whoever does not operate the instance.
+    /// The context of what this caller does to the instance itself.
     ///
     /// # Errors
-    /// Says so.
-    pub fn must_operate(&self) -> Result<(), Problem> {
-        if self.is_operator {
-            Ok(())
-        } else {
-            Err(Problem::forbidden("only the operator of this instance may do this"))
+    /// Unless the key is of the organization that operates the instance, and may administer it.
+    pub fn operating(&self) -> Result<Context, Problem> {
+        if !self.is_operator {
+            return Err(Problem::forbidden(
+                "only an API key of the organization that operates this instance may do this",
+            ));
         }
+        self.must_have(&["org.admin"])?;
+        Ok(self.context(None))
     }
 
     /// Refuses tokens: what follows is for programs with an API key alone.
@@ -159,20 +161,6 @@ impl Caller {
         };
         let context = self.arrival.context(actor, organization.map(|id| id.as_str()));
         Context { client_id: client_id.map(ToString::to_string), ..context }
-    }
-
-    /// The context of what this caller does to the instance itself.
-    ///
-    /// # Errors
-    /// Unless the key is of the organization that operates the instance, and may administer it.
-    pub fn operating(&self) -> Result<Context, Problem> {
-        if !self.is_operator {
-            return Err(Problem::forbidden(
-                "only an API key of the organization that operates this instance may do this",
-            ));
-        }
-        self.must_have(&["org.admin"])?;
-        Ok(self.context(None))
     }
 
     /// Makes the request safe to send twice, if it carries an `Idempotency-Key`.

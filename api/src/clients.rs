@@ -83,7 +83,7 @@ pub async fn create_client(
     };
     check_addresses(app, &change)?;
     let settings = Box::new(ClientSettings::default().with(&change));
-    let secret = (client_type.is_confidential() && !settings.uses_own_key()).then(|| NewSecret::random());
+    let secret = (client_type.is_confidential() && !settings.uses_own_key()).then(NewSecret::random);
     let scopes = match change.allowed_scopes {
         Some(scopes) => scopes,
         None if client_type == ClientType::M2m => Scopes::default(),

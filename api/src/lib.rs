@@ -55,12 +55,13 @@ pub use written::Written;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
 
 /// Every route of this crate; the management API answers under `/v1` and `/api/v1` alike (R202).
 pub fn router(app: App) -> Router {
     let management = Router::new()
         .route("/apps", get(apps::list).post(apps::define))
+        .route("/apps/{app_id}", patch(apps::change))
         .route("/organizations/{organization_id}/installations", post(installations::create).get(installations::list))
         .route("/organizations/{organization_id}/installations/{installation_id}", delete(installations::delete))
         .route("/keys", get(keys::management::list))

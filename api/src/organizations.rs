@@ -32,8 +32,7 @@ pub(crate) struct Create {
 
 /// Creates an organization with its owner; for the operator of the instance.
 pub(crate) async fn create(State(app): State<App>, caller: Caller, body: Body<Create>) -> Result<Response, Problem> {
-    caller.must_have(&["org.admin"])?;
-    caller.must_operate()?;
+    let context = caller.operating()?;
     let idempotency = caller.idempotency(&body);
     let Create { name, owner_id } = body.value;
     let missing = || Problem::bad_field("owner_id", "owner_id is missing: an organization needs an owner");
@@ -43,7 +42,6 @@ pub(crate) async fn create(State(app): State<App>, caller: Caller, body: Body<Cr
     }
     let id = OrganizationId::from_uuid(Uuid::now_v7());
     let command = OrganizationCommand::Create { name, owner };
-    let context = caller.context(None);
     let execution = Execution::new(id.as_str(), command, &context).in_tenant(id.as_str()).idempotent(idempotency);
     let receipt = app.store.execute::<Organization>(execution).await?;
     let id = receipt.stream_id.parse()?;

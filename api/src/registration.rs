@@ -185,26 +185,32 @@ pub async fn can_reset(app: &App, token: &str) -> Result<bool, Problem> {
     Ok(links::works(app, links::Purpose::Reset, token).await?)
 }
 
-/// Sets a new password by a link: ends every session and token, lifts every pause, and proves the address, to which
-/// the link was sent. `false` when the link does not work (any more).
+/// Sets a new password by a link: ends every session and token, and proves the address, to which the link was sent.
+/// This browser is known to the account from now on, so whoever is held off by strangers' guesses gets in by a mail.
+/// Answers its `Set-Cookie`, or `None` when the link does not work (any more).
 ///
 /// # Errors
 /// When the password is too short, the log fails or the server is overloaded.
-pub async fn reset_password(app: &App, token: &str, password: &str, browser: &Browser) -> Result<bool, Problem> {
+pub async fn reset_password(
+    app: &App,
+    token: &str,
+    password: &str,
+    browser: &Browser,
+) -> Result<Option<String>, Problem> {
     app.passwords.check(password)?;
     // Hashing is work: only for who has a link.
     if !can_reset(app, token).await? {
-        return Ok(false);
+        return Ok(None);
     }
     let hash = app.passwords.hash(password).await?;
-    let Some(user_id) = links::redeem(app, links::Purpose::Reset, token).await? else { return Ok(false) };
+    let Some(user_id) = links::redeem(app, links::Purpose::Reset, token).await? else { return Ok(None) };
     let command = UserCommand::ResetPassword { user_id: user_id.clone(), hash };
     let context = browser.arrival.context(Actor::User(user_id.to_string()), None);
     let receipt = app.store.execute::<User>(Execution::new(user_id.as_str(), command, &context)).await?;
     links::end_all(app, links::Purpose::Reset, &user_id).await?;
     lift_pauses(app, &user_id, browser).await?;
     app.shown(receipt.position).await?;
-    Ok(true)
+    browser.remember(app, &user_id).await.map(Some)
 }
 
 /// What mails are counted by that somebody asks for from an address.

@@ -85,6 +85,11 @@ impl FromRequestParts<App> for Browser {
 }
 
 impl Browser {
+    /// Makes this browser known to an account; answers its `Set-Cookie`.
+    pub(crate) async fn remember(&self, app: &App, user_id: &UserId) -> Result<String, Problem> {
+        Ok(self.device.remember(app, user_id).await?)
+    }
+
     /// What tries of `what` on an account are counted by: a browser that the account knows by itself, every other
     /// one by account and address.
     pub(crate) async fn subjects(
@@ -256,7 +261,7 @@ pub(crate) async fn start(
         return Err(Problem::internal("starting a session did not start it"));
     };
     let session = cookies::write(&app.settings, COOKIE, &format!("{session_id}.{secret}"), lifetime.num_seconds());
-    let device = browser.device.remember(app, &user_id).await?;
+    let device = browser.remember(app, &user_id).await?;
     Ok(Admitted { cookies: vec![session, device], signed_in: SignedIn { user_id, session_id, sign_in } })
 }
 

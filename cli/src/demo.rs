@@ -3,7 +3,7 @@
 mod receiver;
 mod seed;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use api::{AccountSettings, MailTransport, Settings};
 use clap::Args;
@@ -48,19 +48,20 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     }
     let receiver = receiver::open(&args.data, &base_url, &app_url).await?;
     let receiving = tokio::spawn(async move { axum::serve(app_listener, receiver).await });
-    print_welcome(&base_url, &app_url);
+    print_welcome(&base_url, &app_url, &args.data.join("mail"));
     service.serve(listener, stop).await?;
     receiving.abort();
     service.stop().await;
     Ok(())
 }
 
-fn print_welcome(base_url: &str, app_url: &str) {
+fn print_welcome(base_url: &str, app_url: &str, mail: &Path) {
     println!("\nOptare ID is running. Open  {base_url}\n");
     println!("Sign in with one of these; the password is  {}", seed::PASSWORD);
     for person in seed::PEOPLE {
         println!("  {:<22} {}", person.email, person.about);
     }
     println!("\nThe sample app that receives webhooks and sign-ins runs at  {app_url}");
+    println!("Mails are files in  {}", mail.display());
     println!("Try: Apps → Install Customer Service → Open Customer Service → Uninstall.  Ctrl-C ends it.\n");
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use api::Settings;
 use clap::Args;
+use tracing::warn;
 use url::Url;
 
 use accounts::AccountArgs;
@@ -119,6 +120,9 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         logout: args.webhooks.logout()?,
     };
     let service = Service::start(args.instance.open().await?, settings, Some(webhooks)).await?;
+    if !service.app.mailer.is_set_up() {
+        warn!("no mails are sent, so nobody can reset a password: give a mail server with --mail-url");
+    }
     println!("listening on http://{address}");
     service.serve(listener, stop).await?;
     service.stop().await;

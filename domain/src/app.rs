@@ -21,15 +21,16 @@ pub enum AppCommand {
         scopes: Scopes,
         visibility: Visibility,
     },
-    ChangeWebhookUrl {
-        webhook_url: Option<WebhookUrl>,
-    },
-    ChangeRedirectUris {
-        redirect_uris: Vec<RedirectUri>,
-    },
-    ChangeTitle {
-        title: Title,
-    },
+    Change(AppChange),
+}
+
+/// What its vendor changes of an app; what is none stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct AppChange {
+    pub title: Option<Title>,
+    /// `Some(None)` ends its webhooks.
+    pub webhook_url: Option<Option<WebhookUrl>>,
+    pub redirect_uris: Option<Vec<RedirectUri>>,
 }
 
 /// Stored for ever: add variants and optional fields, never rename or remove one.
@@ -135,20 +136,15 @@ impl App {
             (S::Unknown, _) => return Err(Refused::NotFound),
             (S::Defined(_), C::Define { .. }) => return Err(Refused::AlreadyDefined),
 
-            (S::Defined(app), C::ChangeWebhookUrl { webhook_url }) if app.webhook_url == webhook_url => {
-                vec![]
+            (S::Defined(app), C::Change(AppChange { title, webhook_url, redirect_uris })) => {
+                let title = title.filter(|title| *title != app.title);
+                let webhook_url = webhook_url.filter(|url| *url != app.webhook_url);
+                let redirect_uris = redirect_uris.filter(|uris| *uris != app.redirect_uris);
+                let title = title.map(|title| E::TitleChanged { title });
+                let webhook_url = webhook_url.map(|webhook_url| E::WebhookUrlChanged { webhook_url });
+                let redirect_uris = redirect_uris.map(|redirect_uris| E::RedirectUrisChanged { redirect_uris });
+                [title, webhook_url, redirect_uris].into_iter().flatten().collect()
             }
-            (S::Defined(_), C::ChangeWebhookUrl { webhook_url }) => {
-                vec![E::WebhookUrlChanged { webhook_url }]
-            }
-            (S::Defined(app), C::ChangeRedirectUris { redirect_uris }) if app.redirect_uris == redirect_uris => {
-                vec![]
-            }
-            (S::Defined(_), C::ChangeRedirectUris { redirect_uris }) => {
-                vec![E::RedirectUrisChanged { redirect_uris }]
-            }
-            (S::Defined(app), C::ChangeTitle { title }) if app.title == title => vec![],
-            (S::Defined(_), C::ChangeTitle { title }) => vec![E::TitleChanged { title }],
         })
     }
 
@@ -261,30 +257,51 @@ mod tests {
         given([]).when(C::ChangeTitle { title }).then_refused(Refused::NotFound);
     }
 
+    fn with_webhook_url(webhook_url: Option<WebhookUrl>) -> C {
+        C::Change(AppChange { webhook_url: Some(webhook_url), ..AppChange::default() })
+    }
+
+    fn with_redirect_uris(redirect_uris: Vec<RedirectUri>) -> C {
+        C::Change(AppChange { redirect_uris: Some(redirect_uris), ..AppChange::default() })
+    }
+
+    fn with_title(title: &str) -> C {
+        C::Change(AppChange { title: Some(parsed(title)), ..AppChange::default() })
+    }
+
     #[test]
     fn the_webhook_url_changes_or_goes() {
-        let same = Some(parsed("https://crm.example/api/webhooks/optare"));
-        an_app().when(C::ChangeWebhookUrl { webhook_url: same }).then_nothing();
+        an_app().when(with_webhook_url(Some(parsed("https://crm.example/api/webhooks/optare")))).then_nothing();
         for webhook_url in [Some(parsed::<WebhookUrl>("https://x.ngrok.app/hook")), None] {
             let changed = E::WebhookUrlChanged { webhook_url: webhook_url.clone() };
-            an_app().when(C::ChangeWebhookUrl { webhook_url }).then([changed]);
+            an_app().when(with_webhook_url(webhook_url)).then([changed]);
         }
     }
 
     #[test]
     fn the_redirect_uris_change_as_a_whole() {
-        let same = vec![parsed("https://crm.example/auth/callback")];
-        an_app().when(C::ChangeRedirectUris { redirect_uris: same }).then_nothing();
+        an_app().when(with_redirect_uris(vec![parsed("https://crm.example/auth/callback")])).then_nothing();
         let redirect_uris: Vec<RedirectUri> = vec![parsed("myapp://callback")];
         let changed = E::RedirectUrisChanged { redirect_uris: redirect_uris.clone() };
-        an_app().when(C::ChangeRedirectUris { redirect_uris }).then([changed]);
+        an_app().when(with_redirect_uris(redirect_uris)).then([changed]);
     }
 
     #[test]
     fn the_title_changes() {
-        an_app().when(C::ChangeTitle { title: parsed("CRM") }).then_nothing();
+        an_app().when(with_title("CRM")).then_nothing();
         let title = parsed("Sales");
-        an_app().when(C::ChangeTitle { title: parsed("Sales") }).then([E::TitleChanged { title }]);
+        an_app().when(with_title("Sales")).then([E::TitleChanged { title }]);
+    }
+
+    #[test]
+    fn several_changes_happen_together_and_none_is_nothing() {
+        let change = AppChange { title: Some(parsed("Sales")), webhook_url: Some(None), redirect_uris: Some(vec![]) };
+        an_app().when(C::Change(change)).then([
+            E::TitleChanged { title: parsed("Sales") },
+            E::WebhookUrlChanged { webhook_url: None },
+            E::RedirectUrisChanged { redirect_uris: vec![] },
+        ]);
+        an_app().when(C::Change(AppChange::default())).then_nothing();
     }
 
     #[test]

@@ -30,6 +30,7 @@ texts! {
         verify: "Send the link again" / "Link noch einmal schicken",
         sent: "We have sent you a link. Open it to confirm your address." / "Wir haben Ihnen einen Link geschickt. Öffnen Sie ihn, um Ihre Adresse zu bestätigen.",
         paused: "Too many mails were asked for. Try again in {}." / "Es wurden zu viele Mails angefordert. Versuchen Sie es in {} noch einmal.",
+        language: "Language" / "Sprache",
         security: "Security" / "Sicherheit",
         password: "Password" / "Passwort",
         password_about: "Change it if somebody else may know it." / "Ändern Sie es, wenn es jemand anderes kennen könnte.",

@@ -4,6 +4,7 @@
 //! programs (that is `api`). A page is one file with its handler, its values and, under `templates/`, its text.
 
 mod account;
+mod admin;
 mod assets;
 mod client;
 mod consent;
@@ -58,6 +59,14 @@ pub fn router(app: App) -> Router {
         .route("/portal/apps/uninstall", post(client::apps::uninstall))
         .route("/portal/subscriptions", get(client::subscriptions::show))
         .route("/language", get(locale::choose))
+        .route("/admin/clients", get(admin::clients::list).post(admin::clients::create))
+        .route("/admin/clients/new", get(admin::clients::new))
+        .route("/admin/clients/{client_id}", get(admin::clients::show).post(admin::clients::save))
+        .route("/admin/clients/{client_id}/rotate", post(admin::clients::rotate))
+        .route("/admin/clients/{client_id}/revoke", post(admin::clients::revoke))
+        .route("/admin/clients/{client_id}/enable", post(admin::clients::enable))
+        .route("/admin/clients/{client_id}/disable", post(admin::clients::disable))
+        .route("/admin/clients/{client_id}/delete", get(admin::clients::confirm).post(admin::clients::delete))
         .route("/assets/{version}/{file}", get(assets::serve))
         .method_not_allowed_fallback(errors::method_not_allowed)
         .layer(forms::from_our_own_pages(&app))

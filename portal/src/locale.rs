@@ -111,6 +111,14 @@ pub(crate) fn moment(locale: &Locale, at: &DateTime<Utc>) -> String {
     }
 }
 
+/// A day, as people write it.
+pub(crate) fn day(locale: &Locale, at: &DateTime<Utc>) -> String {
+    match locale {
+        Locale::En => at.format("%-d %B %Y").to_string(),
+        Locale::De => at.format("%-d.%-m.%Y").to_string(),
+    }
+}
+
 texts! {
     /// What is around every page.
     pub(crate) FrameTexts {
@@ -121,8 +129,14 @@ texts! {
         dashboard: "Dashboard" / "Übersicht",
         apps: "Apps" / "Apps",
         subscriptions: "Subscriptions" / "Abonnements",
+        clients: "OAuth Clients" / "OAuth-Clients",
         account: "Account" / "Konto",
         sign_out: "Sign out" / "Abmelden",
+        organization: "Organization" / "Organisation",
+        switch: "Switch" / "Wechseln",
+        no_organization: "No organization yet" / "Noch keine Organisation",
+        no_organization_about: "You do not belong to an organization. Ask an owner or admin of yours to add you."
+            / "Sie gehören zu keiner Organisation. Bitten Sie einen Inhaber oder Administrator der Ihren, Sie aufzunehmen.",
     }
 }
 

@@ -8,7 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
-use domain::OrganizationId;
+use domain::{OrganizationId, Role};
 use projections::Membership;
 use serde::Deserialize;
 
@@ -25,6 +25,7 @@ pub(crate) enum Section {
     Apps,
     Subscriptions,
     Account,
+    Clients,
 }
 
 impl Section {
@@ -37,6 +38,7 @@ impl Section {
             Self::Apps => text.apps,
             Self::Subscriptions => text.subscriptions,
             Self::Account => text.account,
+            Self::Clients => text.clients,
         }
     }
 
@@ -46,6 +48,7 @@ impl Section {
             Self::Apps => "/portal/apps",
             Self::Subscriptions => "/portal/subscriptions",
             Self::Account => "/account",
+            Self::Clients => "/admin/clients",
         }
     }
 
@@ -90,6 +93,15 @@ impl Person {
         FrameTexts::of(self.locale)
     }
 
+    /// Whether the menu offers the administration; the pages themselves ask the log.
+    pub fn may_administer(&self) -> bool {
+        self.organization.as_ref().is_some_and(Self::administers)
+    }
+
+    pub fn administers(membership: &Membership) -> bool {
+        membership.role.parse::<Role>().is_ok_and(|role| role.is_admin())
+    }
+
     pub fn is_at(&self, organization: &Membership) -> bool {
         self.organization.as_ref().is_some_and(|chosen| chosen.organization_id == organization.organization_id)
     }
@@ -106,9 +118,7 @@ impl FromRequestParts<App> for Person {
             return Err(Redirect::to(&ContinueTo::read(here.map(|here| here.as_str())).sign_in()).into_response());
         };
         let Query(Chosen { organization }) = Query::from_request_parts(parts, app).await.map_err(refused)?;
-        // Only these pages have every language so far.
-        let is_translated = parts.uri.path().starts_with(Section::Account.path());
-        let locale = if is_translated { Languages::of(&parts.headers).best(None) } else { Locale::En };
+        let locale = Languages::of(&parts.headers).best(None);
         Self::load(app, session, organization.as_deref(), locale).await.map_err(refused)
     }
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use crate::locale::{Door, fill, texts};
-use crate::page::{html, message, paused};
+use crate::page::{html, message, paused, with_cookies};
 
 texts! {
     /// The page that asks for the address.
@@ -134,8 +134,8 @@ pub(crate) async fn submit(
 ) -> Result<Response, Problem> {
     let text = ResetTexts::of(door.locale);
     match registration::reset_password(&app, &form.token, &form.password, &browser).await {
-        Ok(true) => Ok(Redirect::to("/sign-in?done=password-set").into_response()),
-        Ok(false) => over(door),
+        Ok(Some(cookie)) => Ok(with_cookies(vec![cookie], Redirect::to("/sign-in?done=password-set").into_response())),
+        Ok(None) => over(door),
         Err(problem) if problem.code() == "invalid_password" => {
             let error = Some(text.bad_password);
             let query = form_urlencoded::Serializer::new(String::new()).append_pair("token", &form.token).finish();

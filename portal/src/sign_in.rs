@@ -29,7 +29,8 @@ texts! {
         over: "That took too long or too many codes. Sign in again."
             / "Das hat zu lange gedauert oder zu viele Codes gebraucht. Melden Sie sich noch einmal an.",
         refused: "E-mail address or password is wrong" / "E-Mail-Adresse oder Passwort ist falsch",
-        paused: "Too many failed sign-ins. Try again in {}." / "Zu viele fehlgeschlagene Anmeldungen. Versuchen Sie es in {} noch einmal.",
+        paused: "Too many failed sign-ins. Try again in {}, or set a new password by mail."
+            / "Zu viele fehlgeschlagene Anmeldungen. Versuchen Sie es in {} noch einmal, oder setzen Sie per Mail ein neues Passwort.",
         email: "E-mail address" / "E-Mail-Adresse",
         password: "Password" / "Passwort",
         submit: "Sign in" / "Anmelden",

@@ -1,31 +1,53 @@
-//! Words for values. A second language starts here and in `templates/`.
+//! Words for values.
+
+use api::Locale;
+
+use crate::locale::texts;
+
+texts! {
+    /// Values that are one of a few words.
+    Words {
+        owner: "Owner" / "Inhaber",
+        admin: "Admin" / "Administrator",
+        member: "Member" / "Mitglied",
+        active: "Active" / "Aktiv",
+        trial: "Trial" / "Testphase",
+        cancelled: "Cancelled" / "Gekündigt",
+        expired: "Expired" / "Abgelaufen",
+        monthly: "Monthly" / "Monatlich",
+        yearly: "Yearly" / "Jährlich",
+    }
+}
 
 /// A role as people read it; roles of an organization's own stay as it named them.
-pub(crate) fn role(role: &str) -> &str {
+pub(crate) fn role<'a>(locale: &Locale, role: &'a str) -> &'a str {
+    let words = Words::of(*locale);
     match role {
-        "owner" => "Owner",
-        "admin" => "Admin",
-        "member" => "Member",
+        "owner" => words.owner,
+        "admin" => words.admin,
+        "member" => words.member,
         own => own,
     }
 }
 
 /// Where a subscription stands.
-pub(crate) fn subscription_status(status: &str) -> &str {
+pub(crate) fn subscription_status<'a>(locale: &Locale, status: &'a str) -> &'a str {
+    let words = Words::of(*locale);
     match status {
-        "active" => "Active",
-        "trial" => "Trial",
-        "cancelled" => "Cancelled",
-        "expired" => "Expired",
+        "active" => words.active,
+        "trial" => words.trial,
+        "cancelled" => words.cancelled,
+        "expired" => words.expired,
         other => other,
     }
 }
 
 /// How often a subscription is paid.
-pub(crate) fn billing_cycle(cycle: &str) -> &str {
+pub(crate) fn billing_cycle<'a>(locale: &Locale, cycle: &'a str) -> &'a str {
+    let words = Words::of(*locale);
     match cycle {
-        "monthly" => "Monthly",
-        "yearly" => "Yearly",
+        "monthly" => words.monthly,
+        "yearly" => words.yearly,
         other => other,
     }
 }
@@ -38,6 +60,17 @@ pub(crate) fn initial(title: &str) -> String {
 /// Which of the six colours a tile has: the same one for the same name, everywhere.
 pub(crate) fn colour(name: &str) -> u32 {
     name.bytes().map(u32::from).sum::<u32>() % 6
+}
+
+/// What kind of program a client is (R135).
+pub(crate) fn client_type(client_type: &str) -> &str {
+    match client_type {
+        "spa" => "Single Page App",
+        "web" => "Regular Web App",
+        "native" => "Native or Mobile App",
+        "m2m" => "Machine-to-Machine",
+        other => other,
+    }
 }
 
 /// A browser by its `User-Agent`, as far as people know them by name; what is none of these is shown as it is.

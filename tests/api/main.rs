@@ -3,6 +3,7 @@
 mod apis;
 mod clients;
 mod cors;
+mod documentation;
 mod management;
 mod metadata;
 mod organizations;

@@ -1,8 +1,10 @@
 //! The management API: who may call it, and what it says about a body that it cannot use.
 
 use serde_json::{Value, json};
-use support::steps::text;
-use support::{Answer, Server, on_both_engines};
+use support::steps::{App, an_app, credentials, install, open, signed_in_owner, text, the_log_tells_the_same, webhook};
+use support::{Answer, Receiver, Server, on_both_engines};
+
+use crate::users::another_organization;
 
 /// A problem document (RFC 9457) with its code, checked for what each must have.
 pub fn problem(answer: Answer, status: u16) -> Value {
@@ -90,5 +92,41 @@ on_both_engines! {
         assert_eq!(problem(unknown, 404)["code"], "organization_not_found");
         let unknown = admin.get("/v1/nothing").await;
         assert_eq!(problem(unknown, 404)["code"], "route_not_found");
+    }
+
+    async fn what_a_vendor_changes_of_an_app_holds_for_those_who_installed_it(engine: Engine) {
+        let server = Server::start(engine).await;
+        let receiver = Receiver::start().await;
+        let app = an_app(&server, &receiver, "crm").await;
+        install(&server, &app).await;
+        let credentials = credentials(&webhook(&receiver, &app, 1).await);
+        let browser = signed_in_owner(&server).await;
+        let path = format!("/v1/apps/{}", app.id);
+        let moved = App { redirect_uri: "https://new.example/auth/callback".to_owned(), ..app };
+        browser.get(&open(&moved, &credentials)).await.expect(400);
+
+        let change = json!({
+            "title": "New CRM", "webhookUrl": receiver.url("/moved"), "redirect_uris": [moved.redirect_uri],
+        });
+        let changed = server.admin().patch_json(&path, change).await.expect(200);
+        assert!(changed.position().is_some() && changed.header("etag") == Some("\"4\""));
+        let changed = changed.json();
+        assert_eq!((&changed["name"], &changed["title"]), (&json!("crm"), &json!("New CRM")));
+        assert_eq!(changed["webhook_url"], receiver.url("/moved"));
+        let back = browser.get(&open(&moved, &credentials)).await.expect(303);
+        assert!(back.location().starts_with(&moved.redirect_uri) && back.location_parameter("code").is_some());
+
+        for (change, pointer) in [
+            (json!({"redirect_uris": ["http://crm.example/cb"]}), "/redirect_uris/0"),
+            (json!({"webhook_url": "ftp://crm.example"}), "/webhook_url"),
+            (json!({"name": "other"}), "/name"),
+        ] {
+            let refused = problem(server.admin().patch_json(&path, &change).await, 400);
+            assert_eq!(refused["errors"][0]["pointer"], pointer, "{change}: {refused}");
+        }
+        let (_, umbrella) = another_organization(&server, "Umbrella").await;
+        let refused = problem(umbrella.patch_json(&path, json!({"title": "Mine"})).await, 404);
+        assert_eq!(refused["code"], "app_not_found");
+        the_log_tells_the_same(server).await;
     }
 }

@@ -17,7 +17,7 @@ const OUTSIDE = [
 ];
 const INSIDE = [
   '/portal/dashboard', '/portal/apps', '/portal/subscriptions', '/account', '/account/password', '/account/two-factor',
-  '/account/sessions',
+  '/account/sessions', '/admin/clients', '/admin/clients/new',
 ];
 
 await browse(async (browser) => {
@@ -28,6 +28,13 @@ await browse(async (browser) => {
   await button(owner.page, 'Install Customer Service').click();
   await owner.page.getByText('Customer Service is installed.').waitFor();
   const confirmation = owner.page.url().slice(OPTARE.length);
+  await owner.page.goto(`${OPTARE}/admin/clients/new`);
+  await owner.page.getByLabel('Name', { exact: true }).fill('Our CRM');
+  await button(owner.page, 'Create Client').click();
+  const client = `/admin/clients/${await owner.page.locator('#client-id').innerText()}`;
+  await button(owner.page, 'Rotate Secret').click();
+  await owner.page.locator('#client-secret').waitFor();
+  INSIDE.push(client, `${client}/delete`);
 
   for (const colorScheme of ['light', 'dark']) {
     // axe is a script, which the pages' policy forbids.
@@ -51,13 +58,21 @@ await browse(async (browser) => {
     await signIn(page, OLIVIA);
     await arrival(page, `${OPTARE}/portal/dashboard`);
     for (const path of [...INSIDE, confirmation]) await visit(path);
+
+    await page.goto(OPTARE + client);
+    await button(page, 'Rotate Secret').click();
+    await check('a new secret');
+    await page.getByLabel('Redirect URIs').fill('http://crm.example');
+    await button(page, 'Save settings').click();
+    await page.getByRole('alert').waitFor();
+    await check('refused settings');
     await page.goto(`${OPTARE}/account/two-factor`);
     await page.getByLabel('Your current password').fill('demo-password');
     await button(page, 'Set up').click();
     await arrival(page, `${OPTARE}/account/two-factor/set-up`);
     await check('a second factor being set up');
     await page.goto(`${OPTARE}/language?to=de&back=/account`);
-    await check('the account in German');
+    for (const path of INSIDE) await visit(path);
     assert.equal(await page.locator('html').getAttribute('lang'), 'de');
   }
   assert.deepEqual(faults, []);

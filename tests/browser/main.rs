@@ -63,6 +63,11 @@ async fn a_newcomer_registers_and_gets_a_second_factor_without_scripts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_owner_makes_and_deletes_a_client_and_a_member_does_not() {
+    Demo::visit("clients.js").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_in_light_and_dark() {
     Demo::visit("accessibility.js").await;
 }

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use support::steps::*;
-use support::{Http, Receiver, Server, Setup, mail_to, mails_to, on_both_engines};
+use support::{Http, MailServer, Receiver, Server, Setup, mail_to, mails_to, on_both_engines};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 const ADA: &str = "ada@example.com";
 const FIRST: &str = "the first password";
@@ -124,7 +125,46 @@ on_both_engines! {
         assert!(sign_in(&stranger, &owner.email, &owner.password).await.expect(200).text().contains("is wrong"));
         sign_in(&stranger, &owner.email, SECOND).await.expect(303);
         assert!(!stranger.get("/account").await.text().contains("not confirmed"), "the link proved the address");
+        let log = server.stdout() + &server.stderr();
+        assert!(log.contains("wrote a mail") && !log.contains(&token) && !log.contains(&owner.email), "{log}");
         the_log_tells_the_same(server).await;
+    }
+
+    async fn mails_leave_over_smtp_and_a_server_that_is_busy_is_asked_again(engine: Engine) {
+        let mails = MailServer::start().await;
+        let setup = Setup::new(engine).await.env("OPTARE_MAIL_URL", mails.url());
+        let server = setup.env("OPTARE_MAIL_FROM", "Acme ID <id@acme.example>").start().await;
+        let email = server.owner().owner.email.clone();
+        server.http().post_form("/forgot-password", &[("email", &email)]).await.expect(200);
+        let mail = mails.mail(1).await;
+        assert!(mail.contains("From: \"Acme ID\" <id@acme.example>\r\nTo: olga@example.com\r\n"), "{mail}");
+        let link = mail.lines().find(|line| line.starts_with("http")).expect("the mail has a link");
+        let page = server.http().get(link).await.expect(200).text();
+        assert!(page.contains("Set a new password"), "{page}");
+        the_log_tells_the_same(server).await;
+    }
+
+    async fn without_a_mail_server_pages_say_so(engine: Engine) {
+        let setup = Setup::new(engine).await;
+        let owner = setup.init(&support::Owner::default()).await;
+        let data = setup.data().display().to_string();
+        // As an operator starts it, without `--dev`.
+        let mut command = setup.command(["serve", "--listen", "127.0.0.1:0", "--registration", "open", "--data", &data]);
+        let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("optare serve starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("standard output was asked for")).lines();
+        let url = loop {
+            let line = lines.next_line().await.expect("it writes").expect("it says where it listens");
+            if let Some((_, address)) = line.split_once("listening on ") {
+                break address.trim().to_owned();
+            }
+        };
+        let http = Http::new(&url);
+        for page in ["/register", "/forgot-password"] {
+            let page = http.get(page).await.expect(403).text();
+            assert!(page.contains("this service has no mail server"), "{page}");
+        }
+        sign_in(&http, &owner.owner.email, &owner.owner.password).await.expect(303);
+        child.kill().await.expect("it ends");
     }
 
     async fn a_link_in_a_mail_does_not_work_for_ever(engine: Engine) {
@@ -199,6 +239,38 @@ on_both_engines! {
         sign_in(&phone, &owner.email, &owner.password).await.expect(303);
         let page = phone.get("/account/sessions").await.expect(200).text();
         assert_eq!(page.matches("name=\"session_id\"").count(), 1, "{page}");
+        the_log_tells_the_same(server).await;
+    }
+
+    async fn many_sessions_are_shown_page_by_page(engine: Engine) {
+        let server = Server::start(engine).await;
+        let browser = signed_in_owner(&server).await;
+        for _ in 0..22 {
+            signed_in_owner(&server).await;
+        }
+        let rows = |page: &str| page.matches("name=\"session_id\"").count();
+        let page = browser.get("/account/sessions").await.expect(200).text();
+        assert_eq!(rows(&page), 20);
+        let rest = page.split_once("href=\"/account/sessions?before=").expect("there are more").1;
+        let next = rest.split('"').next().unwrap_or_default();
+        let page = browser.get(&format!("/account/sessions?before={next}")).await.expect(200).text();
+        assert_eq!(rows(&page), 3);
+        assert!(page.contains("This browser") && !page.contains("?before="), "the oldest is on the last page");
+        the_log_tells_the_same(server).await;
+    }
+
+    async fn of_two_who_use_a_link_at_once_only_one_sets_a_password(engine: Engine) {
+        let server = Server::start(engine).await;
+        let email = server.owner().owner.email.clone();
+        server.http().post_form("/forgot-password", &[("email", &email)]).await.expect(200);
+        let token = mail_to(&server, &email, 1).await.token();
+        let (one, other) = (server.http(), server.http());
+        let form = |password| [("token", token.as_str()), ("password", password)];
+        let (first, second) = (form(FIRST), form(SECOND));
+        let answers = tokio::join!(one.post_form("/reset-password", &first), other.post_form("/reset-password", &second));
+        let mut statuses = [answers.0.status.as_u16(), answers.1.status.as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [303, 400]);
         the_log_tells_the_same(server).await;
     }
 

@@ -53,6 +53,28 @@ on_both_engines! {
         the_log_tells_the_same(server).await;
     }
 
+    async fn guesses_at_once_are_counted_like_guesses_one_by_one(engine: Engine) {
+        let setup = Setup::new(engine).await.env("OPTARE_SIGN_IN_TRIES", 3).env("OPTARE_SIGN_IN_PAUSE", 600);
+        let server = setup.start().await;
+        let email = server.owner().owner.email.clone();
+        let guesses: Vec<_> = (0..12)
+            .map(|number| {
+                let (browser, email) = (server.http(), email.clone());
+                tokio::spawn(async move {
+                    let form = [("email", email.as_str()), ("password", &format!("guess {number}"))];
+                    browser.post_form("/sign-in", &form).await.status.as_u16()
+                })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for guess in guesses {
+            answers.push(guess.await.expect("a guess is answered"));
+        }
+        answers.sort_unstable();
+        assert_eq!(answers, [[200; 3].as_slice(), &[429; 9]].concat());
+        the_log_tells_the_same(server).await;
+    }
+
     async fn a_known_browser_is_no_way_around(engine: Engine) {
         let setup = Setup::new(engine).await.env("OPTARE_SIGN_IN_TRIES", 3).env("OPTARE_SIGN_IN_PAUSE", 60);
         let server = setup.start().await;
@@ -71,6 +93,28 @@ on_both_engines! {
         let new = "another password";
         known.post_form("/reset-password", &[("token", token.as_str()), ("password", new)]).await.expect(303);
         sign_in(&known, &server, new).await.expect(303);
+        the_log_tells_the_same(server).await;
+    }
+
+    async fn an_owner_with_a_new_browser_gets_in_by_mail_whatever_strangers_do(engine: Engine) {
+        let setup = Setup::new(engine).await.env("OPTARE_SIGN_IN_TRIES", 3).env("OPTARE_SIGN_IN_PAUSE", 60);
+        let server = setup.start().await;
+        let guess = async || {
+            for _ in 0..4 {
+                sign_in(&server.http(), &server, "a guess").await;
+            }
+            sign_in(&server.http(), &server, "a guess").await.expect(429);
+        };
+        guess().await;
+        let email = server.owner().owner.email.clone();
+        let browser = server.http();
+        browser.post_form("/forgot-password", &[("email", &email)]).await.expect(200);
+        let token = mail_to(&server, &email, 1).await.token();
+        let new = "another password";
+        browser.post_form("/reset-password", &[("token", token.as_str()), ("password", new)]).await.expect(303);
+        guess().await;
+        sign_in(&server.http(), &server, new).await.expect(429);
+        sign_in(&browser, &server, new).await.expect(303);
         the_log_tells_the_same(server).await;
     }
 

@@ -85,7 +85,7 @@ on_both_engines! {
         let owner = signed_in_owner(&server).await;
         let wrong = owner.post_form("/account/two-factor", &[("current_password", "wrong")]).await.expect(200).text();
         assert!(wrong.contains("This is not your current password"), "{wrong}");
-        let (mut app, _) = set_up(&server, &owner).await;
+        let (mut app, codes) = set_up(&server, &owner).await;
         assert!(owner.get("/account/two-factor").await.text().contains("Recovery codes left: 10"));
 
         let browser = server.http();
@@ -102,6 +102,25 @@ on_both_engines! {
         let other = server.http();
         password(&server, &other).await;
         assert!(code(&other, &now).await.expect(200).text().contains("was used before"));
+        let log = server.stdout() + &server.stderr();
+        assert!(log.contains("/sign-in/code") && !log.contains(&now) && !log.contains(&codes[0]), "{log}");
+        the_log_tells_the_same(server).await;
+    }
+
+    async fn of_two_who_use_a_code_at_once_only_one_gets_in(engine: Engine) {
+        let server = Server::start(engine).await;
+        let owner = signed_in_owner(&server).await;
+        let (mut app, codes) = set_up(&server, &owner).await;
+        app.wait(&server, 60).await;
+        for used in [app.code(), codes[0].clone()] {
+            let (one, other) = (server.http(), server.http());
+            password(&server, &one).await;
+            password(&server, &other).await;
+            let answers = tokio::join!(code(&one, &used), code(&other, &used));
+            let mut statuses = [answers.0.status.as_u16(), answers.1.status.as_u16()];
+            statuses.sort_unstable();
+            assert_eq!(statuses, [200, 303], "{used}");
+        }
         the_log_tells_the_same(server).await;
     }
 

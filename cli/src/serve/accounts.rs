@@ -5,7 +5,6 @@ use std::path::Path;
 use api::{AccountSettings, MailTransport, SmtpUrl};
 use chrono::Duration;
 use clap::{Args, ValueEnum};
-use tracing::warn;
 
 use crate::Failure;
 
@@ -70,10 +69,7 @@ impl AccountArgs {
         let mail = match &self.mail_url {
             Some(url) => MailTransport::Smtp(SmtpUrl(url.clone())),
             None if dev => MailTransport::Folder(data.join("mail")),
-            None => {
-                warn!("no mails are sent: people cannot reset a password; give a mail server with --mail-url");
-                MailTransport::Off
-            }
+            None => MailTransport::Off,
         };
         Ok(AccountSettings {
             registration_open: self.registration == RegistrationArg::Open,

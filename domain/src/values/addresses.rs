@@ -88,7 +88,7 @@ fn parse_origin(text: &str) -> Result<String, InvalidValue> {
         Some(url) if is_plain_web(text, &url) && url.origin().ascii_serialization() == text => Ok(text.to_owned()),
         _ => Err(InvalidValue::new(
             "allowed_origins",
-            "must be origins as browsers send them, like https://app.example: scheme, host, port if unusual, no path",
+            "must be as browsers send an origin, like https://app.example: scheme, host, port if unusual, no path",
         )),
     }
 }

@@ -13,29 +13,51 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::cut;
+use crate::locale::{fill, texts};
 use crate::page::{Person, Section, html};
 
 const PAGE: i64 = 60;
 /// What an app is opened with, as far as it may ask for it (R056).
 const LAUNCH_SCOPES: [&str; 4] = ["openid", "profile", "email", "organization"];
 
+texts! {
+    /// The list of apps.
+    AppsTexts {
+        title: "Apps" / "Apps",
+        is_installed: "{} is installed." / "{} ist installiert.",
+        is_uninstalled: "{} is uninstalled. Nobody can sign in to it any more." / "{} ist deinstalliert. Niemand kann sich mehr dort anmelden.",
+        the_app: "The app" / "Die App",
+        installed: "Installed" / "Installiert",
+        none_for_admins: "Nothing is installed yet. Choose an app below." / "Noch ist nichts installiert. Wählen Sie unten eine App.",
+        none: "Your organization has not installed an app yet. An owner or admin can." / "Ihre Organisation hat noch keine App installiert. Ein Inhaber oder Administrator kann das.",
+        installing: "Installing" / "Wird installiert",
+        open: "Open {}" / "{} öffnen",
+        moment: "This takes a moment." / "Das dauert einen Moment.",
+        look_again: "Look again" / "Noch einmal nachsehen",
+        whether_ready: "whether {} is ready" / "ob {} bereit ist",
+        no_page: "This app has no page of its own to open." / "Diese App hat keine eigene Seite zum Öffnen.",
+        uninstall: "Uninstall {}" / "{} deinstallieren",
+        more_installed: "More installed apps" / "Weitere installierte Apps",
+        available: "Available to install" / "Zum Installieren verfügbar",
+        nothing_else: "There is nothing else to install." / "Es gibt nichts weiter zu installieren.",
+        private: "Private" / "Privat",
+        install: "Install {}" / "{} installieren",
+        more: "More apps" / "Weitere Apps",
+    }
+}
+
 #[derive(Template)]
 #[template(path = "client/apps.html")]
 struct AppsPage {
     person: Person,
     section: Section,
+    text: &'static AppsTexts,
     is_admin: bool,
-    notice: Option<Notice>,
+    notice: Option<String>,
     installed: Vec<InstalledApp>,
     more_installed: Option<String>,
     available: Vec<AppRow>,
     more_available: Option<String>,
-}
-
-/// What was just done here; the title, if this person may know it.
-enum Notice {
-    Installed(Option<String>),
-    Uninstalled(Option<String>),
 }
 
 struct InstalledApp {
@@ -76,12 +98,13 @@ pub(crate) async fn show(
         available: Vec::new(),
         more_available: None,
         section: Section::Apps,
+        text: AppsTexts::of(person.locale),
         person,
     };
     let Some(organization_id) = page.person.organization_id() else { return html(&page) };
     let organization = app.store.load::<Organization>(organization_id.as_str()).await?.state;
     page.is_admin = is_admin(&organization, &page.person);
-    page.notice = notice(&app, &organization_id, &organization, &asked).await?;
+    page.notice = notice(&app, &organization_id, &organization, &asked, page.text).await?;
 
     let mut rows =
         projections::installations_of(&app.views.db, &organization_id, &asked.installed_after, PAGE + 1).await?;
@@ -107,19 +130,20 @@ async fn notice(
     organization_id: &OrganizationId,
     organization: &Organization,
     asked: &Asked,
-) -> Result<Option<Notice>, Problem> {
+    text: &AppsTexts,
+) -> Result<Option<String>, Problem> {
     let Some(Ok(app_id)) = asked.app.as_deref().map(str::parse::<AppId>) else { return Ok(None) };
     let is_installed = organization.installation_of(&app_id).is_some();
-    let make = match asked.done.as_deref() {
-        Some("installed") if is_installed => Notice::Installed,
-        Some("uninstalled") if !is_installed => Notice::Uninstalled,
+    let sentence = match asked.done.as_deref() {
+        Some("installed") if is_installed => text.is_installed,
+        Some("uninstalled") if !is_installed => text.is_uninstalled,
         _ => return Ok(None),
     };
     // The address may name any app; its title is told only to those who can see it.
     let is_shown =
         |row: &AppRow| is_installed || row.visibility == "public" || row.organization_id == organization_id.as_str();
     let row = projections::app(&app.views.db, &app_id).await?.filter(is_shown);
-    Ok(Some(make(row.map(|row| row.title))))
+    Ok(Some(fill(sentence, row.map_or(text.the_app.to_owned(), |row| row.title))))
 }
 
 async fn installed_app(

@@ -9,15 +9,33 @@ use projections::SubscriptionRow;
 use serde::Deserialize;
 
 use super::cut;
+use crate::locale::texts;
 use crate::page::{Person, Section, html};
 
 const PAGE: i64 = 100;
+
+texts! {
+    /// The list of subscriptions.
+    SubscriptionsTexts {
+        title: "Subscriptions" / "Abonnements",
+        none: "Your organization has no subscriptions yet." / "Ihre Organisation hat noch keine Abonnements.",
+        product: "Product" / "Produkt",
+        seats: "Seats" / "Plätze",
+        price: "Price per seat" / "Preis pro Platz",
+        cycle: "Billing cycle" / "Abrechnung",
+        status: "Status" / "Status",
+        ends: "Ends" / "Endet",
+        no_end: "No end date" / "Unbefristet",
+        more: "More subscriptions" / "Weitere Abonnements",
+    }
+}
 
 #[derive(Template)]
 #[template(path = "client/subscriptions.html")]
 struct SubscriptionsPage {
     person: Person,
     section: Section,
+    text: &'static SubscriptionsTexts,
     subscriptions: Vec<SubscriptionRow>,
     next: Option<String>,
 }
@@ -40,5 +58,6 @@ pub(crate) async fn show(
         None => Vec::new(),
     };
     let next = cut(&mut subscriptions, PAGE).map(|last| last.subscription_id.clone());
-    html(&SubscriptionsPage { person, section: Section::Subscriptions, subscriptions, next })
+    let text = SubscriptionsTexts::of(person.locale);
+    html(&SubscriptionsPage { text, person, section: Section::Subscriptions, subscriptions, next })
 }

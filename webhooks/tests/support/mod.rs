@@ -14,8 +14,8 @@ use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use database::{Db, open_sqlite};
 use domain::{
-    App, AppCommand, AppId, ClientId, InstallationId, Organization, OrganizationCommand, OrganizationId, Scopes,
-    UserId, Visibility,
+    App, AppChange, AppCommand, AppId, ClientId, InstallationId, Organization, OrganizationCommand, OrganizationId,
+    Scopes, UserId, Visibility,
 };
 use eventstore::follow::Node;
 use eventstore::{Clock, Context, EventStore, Execution, MasterKey};
@@ -115,7 +115,8 @@ impl Instance {
     }
 
     pub async fn change_url(&self, app_id: &AppId, url: &str) {
-        let command = AppCommand::ChangeWebhookUrl { webhook_url: Some(url.parse().expect("a URL")) };
+        let webhook_url = Some(Some(url.parse().expect("a URL")));
+        let command = AppCommand::Change(AppChange { webhook_url, ..AppChange::default() });
         let context = Context::system("test");
         self.store.execute(Execution::<App>::new(app_id.as_str(), command, &context)).await.expect("it is changed");
     }
