@@ -254,7 +254,7 @@ impl Attempt<'_> {
         };
         let approval = match trusted.client.approval() {
             Some(trusted_by_organization) if !request.prompt.consent => trusted_by_organization,
-            _ => match self.pending.and_then(|(_, pending)| pending.decision()) {
+            _ => match self.pending.and_then(|(_, pending)| pending.decision(&session.user_id)) {
                 Some(Decision::Deny) => return Ok(Next::Refuse(("access_denied", "The user said no"))),
                 Some(Decision::Authorize) => Approval::Consent,
                 None if request.prompt.consent => return Ok(Next::AskConsent),

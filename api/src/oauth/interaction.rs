@@ -83,7 +83,7 @@ pub async fn decide(
         Decision::Deny => ConsentCommand::Refuse { user_id, client_id, scopes, now },
     };
     change(app, session, arrival, &trusted.client_id, command).await?;
-    Pending::decide(app, handle, decision).await?;
+    Pending::decide(app, handle, decision, &session.user_id).await?;
     Ok(true)
 }
 

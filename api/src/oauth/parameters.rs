@@ -58,6 +58,10 @@ impl Parameters {
     }
 
     fn add(&mut self, name: String, value: String) -> Result<(), String> {
+        // PostgreSQL stores no text with it.
+        if name.contains('\0') || value.contains('\0') {
+            return Err("the parameters must not contain NUL".to_owned());
+        }
         if name == "resource" && !value.is_empty() {
             self.resources.push(value.clone());
             self.values.insert(name, value);

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use database::Error;
-use domain::OrganizationId;
+use domain::{OrganizationId, UserId};
 
 use super::parameters::Parameters;
 use super::paths;
@@ -39,8 +39,11 @@ impl Decision {
 }
 
 impl Pending {
-    pub fn decision(&self) -> Option<Decision> {
-        [Decision::Authorize, Decision::Deny].into_iter().find(|each| self.decision.as_deref() == Some(each.as_str()))
+    /// What this user said: whoever else was shown the request does not answer for them.
+    pub fn decision(&self, user: &UserId) -> Option<Decision> {
+        let (said, by) = self.decision.as_deref()?.split_once(' ')?;
+        let said = [Decision::Authorize, Decision::Deny].into_iter().find(|each| each.as_str() == said)?;
+        (by == user.as_str()).then_some(said)
     }
 
     /// The languages that the client asks for.
@@ -82,9 +85,10 @@ impl Pending {
         }))
     }
 
-    pub async fn decide(app: &App, handle: &str, decision: Decision) -> Result<(), Error> {
+    pub async fn decide(app: &App, handle: &str, decision: Decision, user: &UserId) -> Result<(), Error> {
         let sql = "UPDATE authorization_requests SET decision = $2 WHERE handle_hash = $1";
-        app.views.db.execute(sql, (hash_of(handle).as_str(), decision.as_str())).await?;
+        let said = format!("{} {user}", decision.as_str());
+        app.views.db.execute(sql, (hash_of(handle).as_str(), said)).await?;
         Ok(())
     }
 
