@@ -83,7 +83,7 @@ pub async fn announce(State(app): State<App>, request: Request, next: Next) -> R
     let (mut parts, body) = request.into_parts();
     let arrival = Arrival::of(&parts, app.settings.trusted_proxies);
     parts.extensions.insert(arrival.clone());
-    let (method, path, began) = (parts.method.clone(), parts.uri.path().to_owned(), Instant::now());
+    let (method, path, began) = (parts.method.clone(), logged(parts.uri.path()).to_owned(), Instant::now());
     let mut response = next.run(Request::from_parts(parts, body)).await;
     let (status, millis) = (response.status().as_u16(), began.elapsed().as_millis());
     tracing::info!(request_id = arrival.request_id, "{method} {path} → {status} in {millis} ms");
@@ -91,6 +91,11 @@ pub async fn announce(State(app): State<App>, request: Request, next: Next) -> R
         response.headers_mut().insert("request-id", id);
     }
     response
+}
+
+/// A path without the handle of an authorization request, which is for its browser alone.
+fn logged(path: &str) -> &str {
+    if path.starts_with("/oauth/authorize/") { "/oauth/authorize/…" } else { path }
 }
 
 #[cfg(test)]

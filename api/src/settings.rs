@@ -17,6 +17,8 @@ pub struct Settings {
     pub session_lifetime: Duration,
     /// How long an authorization code can be redeemed (R041).
     pub code_lifetime: Duration,
+    /// Whether confidential clients may use PKCE with `plain` (C3); the strict profile says no, and discovery with it.
+    pub pkce_plain: bool,
     /// How long an authorization request waits for its person.
     pub authorization_request_lifetime: Duration,
     /// How long an access token is valid (R083).
@@ -46,6 +48,7 @@ impl Settings {
             dev: false,
             session_lifetime: Duration::hours(12),
             code_lifetime: Duration::minutes(5),
+            pkce_plain: true,
             authorization_request_lifetime: Duration::hours(1),
             access_token_lifetime: Duration::hours(1),
             refresh_token_lifetime: Duration::days(30),

@@ -1,8 +1,8 @@
 //! OAuth clients, as administrators list and open them, and whose scripts may call us.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use database::{Db, Error, Tx};
-use domain::{ClientId, ClientSecretHash, ClientSettings, Event, OAuthClientEvent, OrganizationId, Origin};
+use domain::{ClientId, ClientSecretHash, ClientSettings, Event, GrantEvent, OAuthClientEvent, OrganizationId, Origin};
 use eventstore::Recorded;
 use eventstore::follow::{ApplyError, Boxed, Projection};
 
@@ -16,15 +16,21 @@ impl Projection for Clients {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &["oauth_client"]
+        &["oauth_client", "grant"]
     }
 
     fn apply<'a>(&'a self, tx: &'a mut Tx, recorded: &'a Recorded) -> Boxed<'a, Result<(), ApplyError>> {
         Box::pin(async move {
             match decode(recorded)? {
                 Event::OAuthClient(event) => changed(tx, recorded, event).await,
-                // When grants say by which secret their tokens were issued, `reads` gets "grant" and `last_used_at`
-                // of that secret is set here.
+                Event::Grant(
+                    GrantEvent::CodeRedeemed { secret_id: Some(secret), at, .. }
+                    | GrantEvent::Refreshed { secret_id: Some(secret), at, .. },
+                ) => Ok(used(tx, recorded.context.client_id.as_deref(), &secret, at).await?),
+                Event::Grant(GrantEvent::ClientTokenIssued(token)) => match &token.secret_id {
+                    Some(secret) => Ok(used(tx, Some(token.client_id.as_str()), secret, token.at).await?),
+                    None => Ok(()),
+                },
                 _ => Ok(()),
             }
         })
@@ -103,6 +109,18 @@ async fn changed(tx: &mut Tx, recorded: &Recorded, event: OAuthClientEvent) -> R
             set_origins(tx, client, &[]).await?;
         }
     }
+    Ok(())
+}
+
+/// When tokens were last issued for a secret, to the minute: a client may use it a thousand times a second.
+async fn used(tx: &mut Tx, client: Option<&str>, secret: &str, at: DateTime<Utc>) -> Result<(), Error> {
+    let Some(client) = client else { return Ok(()) };
+    tx.execute(
+        "UPDATE client_secrets SET last_used_at = $3
+         WHERE client_id = $1 AND secret_id = $2 AND (last_used_at IS NULL OR last_used_at < $4)",
+        (client, secret, at, at - Duration::minutes(1)),
+    )
+    .await?;
     Ok(())
 }
 

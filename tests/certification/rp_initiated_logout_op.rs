@@ -23,7 +23,7 @@ async fn log_out(browser: &Http, parameters: &[(&str, &str)]) -> Answer {
         let page = answer.text();
         let refresh = page.split_once("content=\"0;url=").and_then(|(_, rest)| rest.split_once('"'));
         if answer.status.is_redirection() && answer.location().starts_with('/') {
-            answer = browser.get(&answer.location().to_owned()).await;
+            answer = browser.get(answer.location()).await;
         } else if let Some((next, _)) = refresh {
             answer = browser.get(&next.replace("&#38;", "&")).await;
         } else if let Some((_, rest)) = page.split_once("action=\"/sign-out\"") {

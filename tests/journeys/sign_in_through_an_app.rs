@@ -53,6 +53,25 @@ on_both_engines! {
         the_log_tells_the_same(server).await;
     }
 
+    async fn the_sign_in_page_does_what_the_app_asks_for(engine: Engine) {
+        let server = Server::start(engine).await;
+        let (_receiver, app, credentials, _) = an_installed_app(&server).await;
+        let hints = "&login_hint=olga%40example.com&ui_locales=fr%20de-AT%20en";
+        let browser = server.http().with("accept-language", "en");
+        let to_sign_in = browser.get(&format!("{}{hints}", open(&app, &credentials))).await.expect(303);
+        let page = browser.get(to_sign_in.location()).await.expect(200);
+        let policy = page.header("content-security-policy").expect("every page has a policy").to_owned();
+        assert!(policy.contains("form-action 'self';") && !policy.contains("unsafe"), "{policy}");
+        let page = page.text();
+        assert!(page.contains("<html lang=\"de\">") && page.contains("The customer-service app"), "{page}");
+        assert!(page.contains("autocomplete=\"username\" required value=\"olga@example.com\""), "{page}");
+        // What the person chooses counts more than what the app says.
+        browser.get("/language?to=en").await.expect(303);
+        let page = browser.get(to_sign_in.location()).await.expect(200).text();
+        assert!(page.contains("<html lang=\"en\">"), "{page}");
+        the_log_tells_the_same(server).await;
+    }
+
     async fn each_entry_of_the_guides_troubleshooting_has_its_exact_text(engine: Engine) {
         let server = Server::start(engine).await;
         let (_receiver, app, credentials, browser) = an_installed_app(&server).await;

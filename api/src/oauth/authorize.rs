@@ -93,7 +93,7 @@ impl Kept {
         let Some(pending) = Pending::load(app, handle).await? else { return Ok(None) };
         let Ok(parameters) = Parameters::from_form(pending.parameters.as_bytes()) else { return Ok(None) };
         let Ok(trusted) = trust(app, &parameters).await else { return Ok(None) };
-        let request = AuthorizationRequest::read(&parameters, &trusted.client);
+        let request = AuthorizationRequest::read(&parameters, &trusted.client, &app.settings);
         Ok(Some(Self { pending, trusted, request }))
     }
 }
@@ -112,7 +112,7 @@ async fn begin(app: &App, Visitor(session): Visitor, arrival: &Arrival, form: &[
         Ok(trusted) => trusted,
         Err(refusal) => return refusal,
     };
-    let request = AuthorizationRequest::read(&parameters, &trusted.client);
+    let request = AuthorizationRequest::read(&parameters, &trusted.client, &app.settings);
     let attempt = Attempt { app, arrival, trusted: &trusted, pending: None };
     // What was parsed is what is kept: a form of ASCII letters.
     let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(form_urlencoded::parse(form)).finish();

@@ -19,6 +19,7 @@ pub(crate) async fn show(State(app): State<App>) -> impl IntoResponse {
     let every_way = [secrets_and_keys.as_slice(), &["none"]].concat();
     let algorithms: Vec<&str> = SigningAlgorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
     let assertions = ["RS256", "PS256", "ES256", "EdDSA"];
+    let challenges = if app.settings.pkce_plain { vec!["S256", "plain"] } else { vec!["S256"] };
     let document = json!({
         "issuer": base,
         "authorization_endpoint": at(paths::AUTHORIZE),
@@ -39,7 +40,7 @@ pub(crate) async fn show(State(app): State<App>) -> impl IntoResponse {
         "revocation_endpoint_auth_signing_alg_values_supported": assertions,
         "introspection_endpoint_auth_methods_supported": secrets_and_keys,
         "introspection_endpoint_auth_signing_alg_values_supported": assertions,
-        "code_challenge_methods_supported": ["S256", "plain"],
+        "code_challenge_methods_supported": challenges,
         "scopes_supported": ["openid", "profile", "email", "offline_access", "organization", "organization:read",
                              "organization:write"],
         "claim_types_supported": ["normal"],

@@ -5,6 +5,7 @@ use domain::{Client, CodeChallenge, CodeChallengeMethod, OrganizationId, Request
 use serde_json::Value;
 
 use super::parameters::Parameters;
+use crate::Settings;
 
 /// A nonce is stored with its grant, for ever.
 const LONGEST_NONCE: usize = 1_024;
@@ -56,7 +57,7 @@ pub(super) struct ClaimsRequest {
 }
 
 impl AuthorizationRequest {
-    pub fn read(parameters: &Parameters, client: &Client) -> Result<Self, ErrorAnswer> {
+    pub fn read(parameters: &Parameters, client: &Client, settings: &Settings) -> Result<Self, ErrorAnswer> {
         match parameters.get("response_type") {
             Some("code") => {}
             None => return Err(("invalid_request", "response_type is missing: it must be code")),
@@ -79,7 +80,7 @@ impl AuthorizationRequest {
         Ok(Self {
             scopes: scopes(parameters, client)?,
             nonce: parameters.get("nonce").map(str::to_owned),
-            code_challenge: code_challenge(parameters, client)?,
+            code_challenge: code_challenge(parameters, client, settings.pkce_plain)?,
             prompt: prompt(parameters.get("prompt").unwrap_or_default())?,
             max_age,
             claims: parameters.get("claims").map(claims).transpose()?.unwrap_or_default(),
@@ -167,7 +168,11 @@ fn claims(text: &str) -> Result<ClaimsRequest, ErrorAnswer> {
 }
 
 /// Public clients need S256; confidential ones may leave PKCE out, or use `plain` (C3, RFC 7636 §4.3).
-fn code_challenge(parameters: &Parameters, client: &Client) -> Result<Option<CodeChallenge>, ErrorAnswer> {
+fn code_challenge(
+    parameters: &Parameters,
+    client: &Client,
+    pkce_plain: bool,
+) -> Result<Option<CodeChallenge>, ErrorAnswer> {
     let public = !client.client_type.is_confidential();
     let strict = public || client.settings.require_s256;
     let Some(value) = parameters.get("code_challenge") else {
@@ -179,7 +184,7 @@ fn code_challenge(parameters: &Parameters, client: &Client) -> Result<Option<Cod
     };
     let method = match parameters.get("code_challenge_method") {
         Some("S256") => CodeChallengeMethod::S256,
-        Some("plain") | None if !strict => CodeChallengeMethod::Plain,
+        Some("plain") | None if !strict && pkce_plain => CodeChallengeMethod::Plain,
         _ => return Err(("invalid_request", "code_challenge_method must be S256")),
     };
     CodeChallenge::new(method, value).map(Some).map_err(|_| {

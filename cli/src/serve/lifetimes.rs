@@ -1,4 +1,4 @@
-//! How long sessions, codes and tokens last.
+//! How long sessions, codes and tokens last, and how strict OAuth is.
 
 use api::Settings;
 use chrono::Duration;
@@ -7,6 +7,9 @@ use clap::Args;
 /// Lifetimes in seconds; a client may have its own (`docs/settings.md`).
 #[derive(Debug, Args)]
 pub struct LifetimeArgs {
+    /// The strict profile: PKCE with S256 alone, for confidential clients too if they use it.
+    #[arg(long, env = "OPTARE_STRICT")]
+    strict: bool,
     /// Seconds that a browser stays signed in.
     #[arg(long, env = "OPTARE_SESSION_LIFETIME", default_value_t = 43_200, value_parser = clap::value_parser!(u32).range(1..))]
     session_lifetime: u32,
@@ -32,6 +35,7 @@ impl LifetimeArgs {
     pub fn apply(&self, settings: Settings) -> Settings {
         let seconds = |given: u32| Duration::seconds(i64::from(given));
         Settings {
+            pkce_plain: !self.strict,
             session_lifetime: seconds(self.session_lifetime),
             authorization_request_lifetime: seconds(self.authorization_request_lifetime),
             code_lifetime: seconds(self.code_lifetime),

@@ -7,7 +7,7 @@ use api::{App, Arrival, Installed, Problem};
 use askama::Template;
 use axum::extract::State;
 use axum::response::{Html, Redirect};
-use domain::{AppId, ClientId, InstallationId, OAuthClient, Organization, OrganizationId, Role};
+use domain::{AppId, ClientId, InstallationId, LaunchUrl, OAuthClient, Organization, OrganizationId, Role};
 use projections::{AppRow, InstallationRow};
 use serde::Deserialize;
 use url::form_urlencoded;
@@ -155,8 +155,13 @@ async fn installed_app(
     let client_id: ClientId = row.client_id.parse()?;
     let definition = projections::app(&app.views.db, &app_id).await?;
     // The log knows of the client a moment earlier than the read model, and is what signing in to the app asks.
-    let is_ready = row.status == "installed" || has_client(app, &client_id).await?;
-    let target = definition.as_ref().and_then(|definition| open_target(definition, &client_id, organization_id));
+    let client = app.store.load::<OAuthClient>(client_id.as_str()).await?.state;
+    let is_ready = row.status == "installed" || client.active().is_some();
+    let own_start = client.active().and_then(|client| client.settings.initiate_login_uri.as_ref());
+    let target = match own_start {
+        Some(uri) => Some(third_party_initiated(uri, &app.settings.base_url, organization_id)),
+        None => definition.as_ref().and_then(|definition| open_target(definition, &client_id, organization_id)),
+    };
     let state = match target {
         _ if !is_ready => AppState::Installing,
         Some(target) => AppState::Ready(target),
@@ -167,6 +172,14 @@ async fn installed_app(
         None => (row.app_id, None),
     };
     Ok(InstalledApp { installation_id: row.installation_id, title, description, state })
+}
+
+/// The app begins by itself, with a state of its own (R060, OpenID Connect Core §4).
+fn third_party_initiated(uri: &LaunchUrl, issuer: &str, organization_id: &OrganizationId) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("iss", issuer).append_pair("organization", organization_id.as_str());
+    let separator = if uri.as_str().contains('?') { '&' } else { '?' };
+    format!("{uri}{separator}{}", query.finish())
 }
 
 async fn has_client(app: &App, client_id: &ClientId) -> Result<bool, Problem> {
@@ -285,6 +298,16 @@ mod tests {
     fn launch(redirect_uri: &str, allowed: &[&str]) -> String {
         let allowed: Vec<String> = allowed.iter().map(|scope| (*scope).to_owned()).collect();
         launch_path(&"app_1".parse().unwrap(), redirect_uri, &allowed, &"org_acme".parse().unwrap())
+    }
+
+    #[test]
+    fn an_app_that_begins_by_itself_learns_where_and_for_whom() {
+        let start = |uri: &str| {
+            third_party_initiated(&uri.parse().unwrap(), "https://id.example", &"org_acme".parse().unwrap())
+        };
+        let told = "iss=https%3A%2F%2Fid.example&organization=org_acme";
+        assert_eq!(start("https://crm.example/login"), format!("https://crm.example/login?{told}"));
+        assert_eq!(start("https://crm.example/login?a=1"), format!("https://crm.example/login?a=1&{told}"));
     }
 
     #[test]
