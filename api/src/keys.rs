@@ -48,7 +48,7 @@ impl SigningKeys {
     /// Reads the keys, or makes the first ones: nodes that start together end with the same.
     ///
     /// # Errors
-    /// When the log or the vault fails, or a private key that still signs is not in the vault.
+    /// When the log or the vault fails.
     pub async fn open(store: &EventStore) -> Result<Self, KeyError> {
         rotation::ensure(store).await?;
         let ring = Ring::load(store, &Ring::default()).await?;
@@ -56,16 +56,28 @@ impl SigningKeys {
         Ok(Self { store: store.clone(), ring: RwLock::new(Arc::new(ring)) })
     }
 
+    /// Refuses to serve without a key that should sign now.
+    ///
+    /// # Errors
+    /// Names a key that is not in the vault.
+    pub fn must_sign(&self) -> Result<(), KeyError> {
+        let (ring, now) = (self.ring(), self.now());
+        SigningAlgorithm::ALL.iter().try_for_each(|algorithm| ring.signs(*algorithm, now).map(drop))
+    }
+
     /// Takes up what other nodes rotated, within the tail's lag, until `stop`.
     pub async fn follow(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
         let following = async {
             let mut seen = 0;
             loop {
-                // A look that fails is repeated; until then the keys that are known go on.
-                if let Err(problem) = self.refresh().await {
-                    tracing::error!("the signing keys could not be looked up, trying again: {problem}");
-                } else {
-                    seen = self.store.tail().head();
+                // Before the look: what comes during it is looked for again.
+                let head = self.store.tail().head();
+                match self.refresh().await {
+                    Ok(()) => seen = head,
+                    // The look is repeated; until then the keys that are known go on.
+                    Err(problem) => {
+                        tracing::error!("the signing keys could not be looked up, trying again: {problem}");
+                    }
                 }
                 tokio::time::sleep(BREATH).await;
                 tokio::select! {
@@ -128,7 +140,7 @@ impl SigningKeys {
         json!({"keys": published.map(|key| &key.key.public_key).collect::<Vec<_>>()})
     }
 
-    /// Every key with its times, newest first, as of now.
+    /// The instance as this node knows it, with every key there ever was.
     pub(crate) fn all(&self) -> Arc<Instance> {
         self.ring().instance.clone()
     }
@@ -145,9 +157,8 @@ impl SigningKeys {
         now: DateTime<Utc>,
     ) -> Result<String, KeyError> {
         let ring = self.ring();
-        let key = ring.instance.signing_key_at(algorithm, now).ok_or(KeyError::Unusable)?;
-        let private = ring.keys.get(&key.key.kid).and_then(|pair| pair.private.as_deref()).ok_or(KeyError::Unusable)?;
-        let header = json!({"typ": typ, "alg": algorithm.as_str(), "kid": key.key.kid}).to_string();
+        let (kid, private) = ring.signs(algorithm, now)?;
+        let header = json!({"typ": typ, "alg": algorithm.as_str(), "kid": kid}).to_string();
         let claims = serde_json::to_vec(claims).map_err(|_| KeyError::Unusable)?;
         // Three parts of base64, and a signature of 256 bytes at most.
         let mut token = String::with_capacity((header.len() + claims.len() + 256) * 4 / 3 + 8);

@@ -45,6 +45,9 @@ impl Service {
             tasks.extend(running.tasks);
         }
         let keys = Arc::new(SigningKeys::open(&opened.store).await?);
+        if logout.is_some() {
+            keys.must_sign()?;
+        }
         tasks.push(tokio::spawn(keys.clone().follow(stop.clone().cancelled_owned())));
         let app = App {
             store: opened.store.clone(),

@@ -24,7 +24,9 @@ pub enum KeyError {
     #[error(transparent)]
     Refused(#[from] ExecuteError<InstanceError>),
     /// A key that still signs is not in the vault.
-    #[error("the signing key {0} is not in the vault; restore the vault from a backup, or rotate with --revoke")]
+    #[error(
+        "the signing key {0} is not in the vault; restore the vault from a backup, or replace it: optare keys rotate --revoke"
+    )]
     Missing(String),
     /// Making or reading a key failed.
     #[error("a signing key cannot be made or read; restore the vault from a backup")]

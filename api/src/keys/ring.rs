@@ -47,11 +47,23 @@ impl Ring {
             if is_spent(key, now) {
                 pair.private = None;
             } else if pair.private.is_none() {
-                pair.private = Some(Arc::new(private_key(store, key).await?));
+                pair.private = private_key(store, key).await?.map(Arc::new);
             }
             keys.insert(key.key.kid.clone(), pair);
         }
         Ok(Self { version: loaded.version, instance: loaded.state, keys })
+    }
+
+    /// The key that signs at `now`, and its id.
+    pub(super) fn signs(
+        &self,
+        algorithm: SigningAlgorithm,
+        now: DateTime<Utc>,
+    ) -> Result<(&str, &PrivateKey), KeyError> {
+        let key = self.instance.signing_key_at(algorithm, now).ok_or(KeyError::Unusable)?;
+        let kid = key.key.kid.as_str();
+        let private = self.keys.get(kid).and_then(|pair| pair.private.as_deref());
+        Ok((kid, private.ok_or_else(|| KeyError::Missing(kid.to_owned()))?))
     }
 
     /// Whether a private key is still here that will not sign again.
@@ -92,10 +104,15 @@ impl Pair {
     }
 }
 
-async fn private_key(store: &EventStore, key: &SigningKey) -> Result<PrivateKey, KeyError> {
-    let sealed = store.vault().get(VAULT_KIND, &key.key.kid).await?;
-    let pkcs8 = sealed.ok_or_else(|| KeyError::Missing(key.key.kid.clone()))?;
-    PrivateKey::parse(key.key.algorithm, pkcs8.expose())
+/// None if it was lost: then it can still be replaced.
+async fn private_key(store: &EventStore, key: &SigningKey) -> Result<Option<PrivateKey>, KeyError> {
+    match store.vault().get(VAULT_KIND, &key.key.kid).await? {
+        Some(pkcs8) => PrivateKey::parse(key.key.algorithm, pkcs8.expose()).map(Some),
+        None => {
+            tracing::error!("{}", KeyError::Missing(key.key.kid.clone()));
+            Ok(None)
+        }
+    }
 }
 
 /// Whether it will not sign again.

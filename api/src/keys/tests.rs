@@ -146,3 +146,17 @@ async fn a_replaced_key_signs_no_more_is_recognised_as_long_as_its_tokens_last_a
     // It still says whom a logout is about, also after a restart.
     assert_eq!(fixture.keys().await.verify_id_token_hint(&hint), Some(claims()));
 }
+
+#[tokio::test]
+async fn a_lost_key_is_named_and_can_be_replaced() {
+    let fixture = Fixture::new().await;
+    let kid = kid_of(&fixture.keys().await.sign_access_token(&claims()).unwrap());
+    fixture.store.vault().shred(VAULT_KIND, &kid).await.unwrap();
+    let keys = fixture.keys().await;
+    let missing = |outcome: Result<(), KeyError>| matches!(outcome, Err(KeyError::Missing(lost)) if lost == kid);
+    assert!(missing(keys.must_sign()) && missing(keys.sign_access_token(&claims()).map(drop)));
+    assert!(keys.sign_id_token(&claims()).is_ok(), "the others go on");
+    fixture.replace().await;
+    keys.refresh().await.unwrap();
+    assert!(keys.must_sign().is_ok());
+}

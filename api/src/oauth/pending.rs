@@ -29,6 +29,8 @@ pub enum Decision {
     Deny,
 }
 
+type Row = (String, Option<String>, Option<String>, DateTime<Utc>);
+
 impl Decision {
     fn as_str(self) -> &'static str {
         match self {
@@ -68,7 +70,7 @@ impl Pending {
     }
 
     pub async fn load(app: &App, handle: &str) -> Result<Option<Self>, Error> {
-        let row: Option<(String, Option<String>, Option<String>, DateTime<Utc>)> = app
+        let row: Option<Row> = app
             .views
             .db
             .fetch_optional(

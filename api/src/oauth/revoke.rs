@@ -39,7 +39,7 @@ pub(crate) async fn post(
     if client_id != who.client_id {
         return Err(OAuthError::invalid_request("this token was issued to another client"));
     }
-    revoke(&app, &arrival, &grant_id, command, &client_id.to_string()).await?;
+    revoke(&app, &arrival, &grant_id, command, client_id.as_str()).await?;
     Ok(done())
 }
 
