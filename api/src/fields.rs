@@ -21,6 +21,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // PostgreSQL compares no text with it.
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(unusable(StatusCode::BAD_REQUEST, "query", "NUL is no text"));
+        }
         let refused = |why: QueryRejection| unusable(why.status(), "query", &why.body_text());
         axum::extract::Query::from_request_parts(parts, state).await.map(|query| Self(query.0)).map_err(refused)
     }

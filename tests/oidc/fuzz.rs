@@ -522,4 +522,62 @@ on_both_engines! {
         let (rules, sent) = (fuzz.rules, fuzz.sent);
         still_well(server, &world, &rules, 500, sent).await;
     }
+
+    async fn whatever_text_is_sent_to_pages_and_to_the_management_api(engine: Engine) {
+        let (server, world) = set_up(engine).await;
+        let mut fuzz = Fuzz { server: &server, rules: rules(&server, &world), random: Random(seed()), sent: 0 };
+        let browser = world.signed_in(&server).await;
+        let given = |names: &[&'static str]| names.iter().map(|name| (*name, "x@example.com".to_owned())).collect::<Vec<_>>();
+        for (path, names) in [
+            ("/sign-in", &["email", "password", "continue"][..]),
+            ("/sign-in/code", &["code", "continue"]),
+            ("/register", &["email", "name", "password", "continue"]),
+            ("/forgot-password", &["email"]),
+            ("/reset-password", &["token", "password"]),
+            ("/verify-email", &["token"]),
+            ("/oauth/consent", &["continue", "decision"]),
+            ("/oauth/organization", &["continue", "organization"]),
+            ("/sign-out", &["continue"]),
+        ] {
+            let target = || on_form(path, given(names), Answered::Browser);
+            for name in names {
+                // A password is hashed at each try, so only what may be stored is spoilt.
+                for bytes in [b"%00".to_vec(), b"x%00@example.com".to_vec(), b"%FF".to_vec(), encoded(MARKUP.as_bytes())] {
+                    let body = spoilt(&target().parameters, &[(name, Change::Replace(bytes))]);
+                    fuzz.send(&browser, &target(), body).await;
+                }
+            }
+        }
+        let admin = server.admin();
+        let acme = &server.owner().organization_id;
+        for (path, body) in [
+            ("/v1/users".to_owned(), json!({"email": "a@example.com", "name": "A", "password": "long enough for it"})),
+            ("/v1/organizations".to_owned(), json!({"name": "B", "owner_id": world.value["person"]["id"]})),
+            ("/v1/apis".to_owned(), json!({"identifier": "https://b.example", "name": "B", "scopes": ["read:b"]})),
+            ("/v1/apps".to_owned(), json!({"name": "b", "title": "B", "redirect_uris": ["https://b.example/"]})),
+            ("/v1/clients".to_owned(), json!({
+                "type": "web", "name": "B", "description": "B", "redirect_uris": ["https://b.example/"],
+                "logo_uri": "https://b.example/b.png", "allowed_scopes": ["openid"],
+            })),
+            (format!("/v1/organizations/{acme}/installations"), json!({"app_id": "app_x"})),
+        ] {
+            for name in body.as_object().expect("it is one").keys() {
+                for text in ["\0", "a\0b", "https://b.example/\0", "\u{202e}\u{1f511}", MARKUP, &"a".repeat(30_000)] {
+                    let mut body = body.clone();
+                    body[name] = if body[name].is_array() { json!([text]) } else { json!(text) };
+                    let answer = admin.post_json(&path, &body).await;
+                    assert!(!answer.status.is_server_error(), "{path} {name}={text:.40?}: {}", answer.text());
+                }
+            }
+        }
+        for path in ["/v1/clients/%00", "/v1/users/%00", "/v1/organizations/%00", "/v1/clients?cursor=%00", "/v1/apis/%FF",
+                     "/oauth/authorize/%00", "/oauth/authorize/%FF", "/sign-in?continue=%00", "/portal/apps?organization=%00"] {
+            for http in [&admin, &browser] {
+                let answer = http.get(path).await;
+                assert!(!answer.status.is_server_error(), "{path}: {}", answer.text());
+            }
+        }
+        let (rules, sent) = (fuzz.rules, fuzz.sent);
+        still_well(server, &world, &rules, 60, sent).await;
+    }
 }

@@ -39,6 +39,7 @@ pub async fn read_every_stream(database_url: &str) -> Result<Vec<Count>> {
         read_streams::<domain::WebhookDelivery>(&pool).await?,
         read_streams::<domain::Instance>(&pool).await?,
         read_streams::<domain::ResourceServer>(&pool).await?,
+        read_streams::<domain::Consent>(&pool).await?,
     ];
 
     let read: BTreeSet<&str> = counts.iter().map(|count| count.aggregate_type).collect();
