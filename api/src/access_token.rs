@@ -67,8 +67,9 @@ pub(crate) async fn verify(app: &App, token: &str) -> Result<Option<LiveToken>, 
         return Ok(None);
     }
     let Some(client) = active_client(app, &claims.client_id).await? else { return Ok(None) };
-    // Only what our own signature says; no more than that can have been granted.
-    let scopes = claims.scope.parse().unwrap_or_default();
+    // No more than our own signature says, and than the client may still have (R097, R130).
+    let signed: Scopes = claims.scope.parse().unwrap_or_default();
+    let scopes = signed.iter().filter(|scope| client.may_have(scope.as_str())).cloned().collect();
     Ok(Some(LiveToken { claims, scopes, client, grant }))
 }
 

@@ -75,6 +75,18 @@ impl Caller {
         Ok(self.context(Some(organization)))
     }
 
+    /// Lets a person make, change or remove owners only as an owner: an admin could otherwise take the organization over.
+    ///
+    /// # Errors
+    /// Says so.
+    pub fn may_touch_owners(&self, organization: &Organization, touches_owners: bool) -> Result<(), Problem> {
+        let Principal::User { id, .. } = &self.principal else { return Ok(()) };
+        if !touches_owners || organization.role_of(id).is_some_and(Role::is_owner) {
+            return Ok(());
+        }
+        Err(Problem::forbidden("only an owner may make, change or remove owners"))
+    }
+
     /// Lets the caller see what belongs to `organization` (R127).
     ///
     /// # Errors
@@ -190,7 +202,7 @@ impl Caller {
             return Err(Problem::unauthorized());
         }
         let instance = app.store.load::<Instance>(Instance::ID).await?;
-        let is_operator = instance.state.is_operated_by(&key.organization_id);
+        let is_operator = instance.state.is_operated_by(&key.organization_id) && key.roles.contains("org.admin");
         Ok(Self {
             principal: Principal::ApiKey { id, created_by: key.created_by.clone() },
             organization_id: Some(key.organization_id.clone()),

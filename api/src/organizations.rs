@@ -138,6 +138,8 @@ pub(crate) async fn put_member(
     if !known {
         return Err(Problem::not_found("user"));
     }
+    let (organization, is_new_owner) = (app.store.load::<Organization>(id.as_str()).await?.state, role.is_owner());
+    caller.may_touch_owners(&organization, is_new_owner || is_owner(&organization, &user_id))?;
     let command = OrganizationCommand::AddMember { user_id: user_id.clone(), role: role.clone() };
     let execution = Execution::new(id.as_str(), command, &context).idempotent(idempotency);
     let receipt = app.store.execute::<Organization>(execution).await?;
@@ -153,9 +155,15 @@ pub(crate) async fn remove_member(
 ) -> Result<Response, Problem> {
     let context = caller.administering(&id)?;
     caller.must_have(&["org.admin"])?;
+    let organization = app.store.load::<Organization>(id.as_str()).await?.state;
+    caller.may_touch_owners(&organization, is_owner(&organization, &user_id))?;
     let command = OrganizationCommand::RemoveMember { user_id };
     let receipt = app.store.execute::<Organization>(Execution::new(id.as_str(), command, &context)).await?;
     Written::by(&receipt).answer_empty(&app).await
+}
+
+fn is_owner(organization: &Organization, user: &UserId) -> bool {
+    organization.role_of(user).is_some_and(Role::is_owner)
 }
 
 async fn exists(app: &App, user: &UserId) -> Result<bool, Problem> {

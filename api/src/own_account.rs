@@ -1,9 +1,11 @@
 //! What somebody signed in does with their own account: a new password, where they are signed in.
 
 use chrono::{DateTime, Utc};
-use domain::{Email, EndReason, Session, SessionCommand, SessionId, User, UserCommand};
-use eventstore::Execution;
-use projections::SessionRow;
+use domain::{
+    ClientId, Consent, ConsentCommand, Email, EndReason, Session, SessionCommand, SessionId, User, UserCommand,
+};
+use eventstore::{Execution, INSTANCE_TENANT};
+use projections::{ConnectedApp, SessionRow};
 
 use crate::mail::{links, texts};
 use crate::sign_in::{self, Admitted, Browser, SignedIn};
@@ -77,7 +79,9 @@ pub async fn change_password(
     links::end_all(app, links::Purpose::Reset, &user_id).await?;
     tell_of_new_password(app, session, locale).await?;
     let methods: Vec<&str> = session.sign_in.methods.iter().map(String::as_str).collect();
-    let admitted = sign_in::start(app, user_id, &receipt.state, &methods, browser).await?;
+    // The second factor was not asked for now, so it is as old as it was.
+    let since = session.sign_in.authenticated_at;
+    let admitted = sign_in::start(app, user_id, &receipt.state, &methods, since, browser).await?;
     Ok(PasswordChange::Done(admitted))
 }
 
@@ -120,6 +124,34 @@ pub async fn end_session(app: &App, session: &SignedIn, id: &SessionId, arrival:
     let command = SessionCommand::End { reason: EndReason::Revoked };
     app.store.execute::<Session>(Execution::new(id.as_str(), command, &context)).await?;
     Ok(())
+}
+
+/// The apps that act for the person; `after` is the client id of the last one seen (R262).
+///
+/// # Errors
+/// When the database fails.
+pub async fn connected_apps(
+    app: &App,
+    session: &SignedIn,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<ConnectedApp>, Problem> {
+    app.shown(app.store.tail().head()).await?;
+    Ok(projections::connected_apps_of(&app.views.db, &session.user_id, after, limit).await?)
+}
+
+/// Takes everything back that the person lets an app do: its tokens end at once, and it must ask again (R263).
+///
+/// # Errors
+/// When the log fails.
+pub async fn disconnect(app: &App, session: &SignedIn, client_id: ClientId, arrival: &Arrival) -> Result<(), Problem> {
+    let (id, user_id) = (Consent::id(&session.user_id, &client_id), session.user_id.clone());
+    let mut context = session.context(arrival, None);
+    context.client_id = Some(client_id.to_string());
+    let command = ConsentCommand::Revoke { user_id, client_id, now: app.now() };
+    let execution = Execution::<Consent>::new(&id, command, &context).in_tenant(INSTANCE_TENANT);
+    let receipt = app.store.execute(execution).await?;
+    app.shown(receipt.position).await
 }
 
 /// Ends every session and token of the person, this one too (R271); answers the `Set-Cookie` that forgets it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use domain::{Email, EndReason, Session, SessionCommand, SessionId, SignIn, SignInRefusal, User, UserId};
 use eventstore::{Actor, Context, Execution};
 use uuid::Uuid;
@@ -173,7 +173,7 @@ pub async fn sign_in(app: &App, email: &str, password: &str, browser: &Browser) 
     if user.totp_secret_id().is_some() {
         return Ok(Attempt::CodeNeeded(wait_for_code(app, &user_id, &user).await?));
     }
-    start(app, user_id, &user, &["pwd"], browser).await.map(Attempt::Admitted)
+    start(app, user_id, &user, &["pwd"], app.now(), browser).await.map(Attempt::Admitted)
 }
 
 /// Goes on with a sign-in whose password was right, with a code of the authenticator app or a recovery code.
@@ -212,7 +212,7 @@ pub async fn sign_in_with_code(app: &App, code: &str, browser: &Browser) -> Resu
         return Ok(CodeAttempt::Over);
     }
     throttle::succeeded(app, &subjects).await?;
-    let mut admitted = start(app, user_id, &user, &["pwd", "otp", "mfa"], browser).await?;
+    let mut admitted = start(app, user_id, &user, &["pwd", "otp", "mfa"], app.now(), browser).await?;
     admitted.cookies.push(cookies::write(&app.settings, PENDING_COOKIE, "", 0));
     Ok(CodeAttempt::Admitted(admitted))
 }
@@ -242,6 +242,7 @@ pub(crate) async fn start(
     user_id: UserId,
     user: &User,
     methods: &[&str],
+    authenticated_at: DateTime<Utc>,
     browser: &Browser,
 ) -> Result<Admitted, Problem> {
     let session_id = SessionId::from_uuid(Uuid::now_v7());
@@ -249,7 +250,7 @@ pub(crate) async fn start(
     let (now, lifetime) = (app.now(), app.settings.session_lifetime);
     let command = SessionCommand::Start {
         user_id: user_id.clone(),
-        authenticated_at: now,
+        authenticated_at,
         expires_at: now + lifetime,
         methods: methods.iter().map(|method| (*method).to_owned()).collect(),
         secret_hash: hash_of(&secret),

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::{Email, OrganizationCommand, PersonName, Role, UserEvent, UserId};
-use eventstore::Execution;
+use eventstore::{Execution, Idempotency};
 use projections::ListedUser;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -49,10 +49,11 @@ pub(crate) async fn create(State(app): State<App>, caller: Caller, body: Body<Re
         let organization = caller.organization()?;
         let command = OrganizationCommand::AddMember { user_id: id.clone(), role: Role::Member };
         let context = caller.context(Some(organization));
-        // Also when the request comes again because this step was not reached the first time.
-        let joined =
-            app.store.execute::<domain::Organization>(Execution::new(organization.as_str(), command, &context));
-        written.position = joined.await?.position;
+        // Also when the request comes again because this step was not reached the first time; who was made a member
+        // then may have another role by now, or have left.
+        let once = Some(Idempotency { key: format!("join/{id}"), fingerprint: organization.to_string() });
+        let execution = Execution::<domain::Organization>::new(organization.as_str(), command, &context);
+        written.position = app.store.execute(execution.idempotent(once)).await?.position;
     }
     let Some(UserEvent::Registered { email, name, email_verified }) = receipt.events.first() else {
         return Err(Problem::internal("registering a user did not register it"));

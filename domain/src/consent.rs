@@ -10,8 +10,14 @@ use crate::values::{Scope, Scopes};
 
 #[derive(Debug, Clone)]
 pub enum ConsentCommand {
-    /// Adds to what was agreed to before (R039).
-    Give { user_id: UserId, client_id: ClientId, scopes: Scopes, now: DateTime<Utc> },
+    /// Adds to what was agreed to before (R039), and for which organization, if there is one.
+    Give {
+        user_id: UserId,
+        client_id: ClientId,
+        scopes: Scopes,
+        organization_id: Option<OrganizationId>,
+        now: DateTime<Utc>,
+    },
     /// `scopes` are what was asked for.
     Refuse { user_id: UserId, client_id: ClientId, scopes: Scopes, now: DateTime<Utc> },
     /// For whom the user acts with this client from now on (C10).
@@ -29,6 +35,9 @@ pub enum ConsentEvent {
         user_id: UserId,
         client_id: ClientId,
         scopes: Scopes,
+        /// For which the person acted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        organization_id: Option<OrganizationId>,
         at: DateTime<Utc>,
     },
     Refused {
@@ -58,6 +67,8 @@ pub enum ConsentError {}
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Consent {
     scopes: Scopes,
+    /// Those that the person agreed for.
+    organizations: Vec<OrganizationId>,
     organization_id: Option<OrganizationId>,
     epoch: u64,
 }
@@ -83,10 +94,10 @@ impl Consent {
     pub fn decide(&self, command: ConsentCommand) -> Result<Vec<ConsentEvent>, ConsentError> {
         use {ConsentCommand as C, ConsentEvent as E};
         Ok(match command {
-            C::Give { scopes, .. } if scopes.is_subset_of(&self.scopes) => vec![],
-            C::Give { user_id, client_id, scopes, now } => {
+            C::Give { scopes, organization_id, .. } if self.covers(&scopes, organization_id.as_ref()) => vec![],
+            C::Give { user_id, client_id, scopes, organization_id, now } => {
                 let scopes = self.scopes.iter().chain(scopes.iter()).cloned().collect();
-                vec![E::Given { user_id, client_id, scopes, at: now }]
+                vec![E::Given { user_id, client_id, scopes, organization_id, at: now }]
             }
             C::Refuse { user_id, client_id, scopes, now } => vec![E::Refused { user_id, client_id, scopes, at: now }],
             C::ChooseOrganization { organization_id, .. }
@@ -106,11 +117,21 @@ impl Consent {
     pub fn apply(&mut self, event: ConsentEvent) {
         use ConsentEvent as E;
         match event {
-            E::Given { scopes, .. } => self.scopes = scopes,
+            E::Given { scopes, organization_id, .. } => {
+                self.scopes = scopes;
+                if let Some(organization) = organization_id.filter(|id| !self.organizations.contains(id)) {
+                    self.organizations.push(organization);
+                }
+            }
             E::Refused { .. } => {}
             E::OrganizationChosen { organization_id, .. } => self.organization_id = Some(organization_id),
             E::Revoked { epoch, .. } => *self = Self { epoch, ..Self::default() },
         }
+    }
+
+    /// Whether the user has agreed to all of this, for this organization.
+    pub fn covers(&self, scopes: &Scopes, organization: Option<&OrganizationId>) -> bool {
+        self.lacks(scopes).next().is_none() && organization.is_none_or(|id| self.organizations.contains(id))
     }
 
     /// Those of `scopes` that the user has not agreed to yet.
@@ -146,12 +167,12 @@ mod tests {
 
     fn give(scopes: &str) -> C {
         let (user_id, client_id) = ids();
-        C::Give { user_id, client_id, scopes: parsed(scopes), now: at(0) }
+        C::Give { user_id, client_id, scopes: parsed(scopes), organization_id: None, now: at(0) }
     }
 
     fn gave(scopes: &str) -> E {
         let (user_id, client_id) = ids();
-        E::Given { user_id, client_id, scopes: parsed(scopes), at: at(0) }
+        E::Given { user_id, client_id, scopes: parsed(scopes), organization_id: None, at: at(0) }
     }
 
     fn refused() -> E {
@@ -184,6 +205,24 @@ mod tests {
         given([]).when(give("openid email")).then([gave("openid email")]);
         given([gave("openid email")]).when(give("email")).then_nothing();
         given([gave("openid email")]).when(give("email profile")).then([gave("openid email profile")]);
+    }
+
+    fn gave_for(organization: &str) -> E {
+        let (user_id, client_id) = ids();
+        let organization_id = Some(parsed(organization));
+        E::Given { user_id, client_id, scopes: parsed("openid"), organization_id, at: at(0) }
+    }
+
+    #[test]
+    fn what_was_agreed_for_one_organization_is_not_for_another() {
+        let consent: Consent = after([gave_for("org_a")]);
+        let scopes = parsed("openid");
+        assert!(consent.covers(&scopes, Some(&parsed("org_a"))) && consent.covers(&scopes, None));
+        assert!(!consent.covers(&scopes, Some(&parsed("org_b"))));
+        let (user_id, client_id) = ids();
+        let organization_id = Some(parsed("org_b"));
+        let give = C::Give { user_id, client_id, scopes, organization_id, now: at(0) };
+        given([gave_for("org_a")]).when(give).then([gave_for("org_b")]);
     }
 
     #[test]
@@ -230,6 +269,12 @@ mod tests {
                 (
                     gave("openid email"),
                     with(json!({"type": "given", "scopes": ["openid", "email"], "at": "2026-01-01T00:00:00Z"})),
+                ),
+                (
+                    gave_for("org_a"),
+                    with(json!({
+                        "type": "given", "scopes": ["openid"], "organization_id": "org_a", "at": "2026-01-01T00:00:00Z",
+                    })),
                 ),
                 (refused(), with(json!({"type": "refused", "scopes": ["openid"], "at": "2026-01-01T00:00:00Z"}))),
                 (chosen("org_a"), with(json!({"type": "organization_chosen", "organization_id": "org_a"}))),

@@ -183,8 +183,8 @@ pub enum Grant {
     Redeemed {
         authorization: Arc<Authorization>,
         refresh: Option<RefreshTokens>,
-        /// Access tokens that ended before their time, the newest last.
-        ended_access_tokens: Vec<String>,
+        /// Access tokens that ended before their time, and when.
+        ended_access_tokens: Vec<(String, DateTime<Utc>)>,
     },
     /// A client acts for itself.
     ForClient(Arc<ClientToken>),
@@ -330,7 +330,7 @@ impl Grant {
             }
 
             (S::Redeemed { ended_access_tokens, .. }, C::RevokeAccessToken { access_token_id, .. })
-                if ended_access_tokens.contains(&access_token_id) =>
+                if ended_access_tokens.iter().any(|(id, _)| *id == access_token_id) =>
             {
                 vec![]
             }
@@ -363,12 +363,11 @@ impl Grant {
                     tokens.rotate(generation, refresh, at);
                 }
             }
-            E::AccessTokenRevoked { access_token_id, .. } => {
+            E::AccessTokenRevoked { access_token_id, at } => {
                 if let Self::Redeemed { ended_access_tokens, .. } = self {
-                    ended_access_tokens.push(access_token_id);
-                    if ended_access_tokens.len() > ENDED_ACCESS_TOKENS {
-                        ended_access_tokens.remove(0);
-                    }
+                    // Those that have expired meanwhile need not be remembered.
+                    ended_access_tokens.retain(|(_, ended_at)| at - *ended_at < LONGEST_ACCESS_TOKEN);
+                    ended_access_tokens.push((access_token_id, at));
                 }
             }
             E::Revoked { reason, .. } => {
@@ -395,7 +394,9 @@ impl Grant {
     /// Whether an access token of this grant still holds; its expiry is for its own claims to say.
     pub fn allows(&self, access_token_id: &str) -> bool {
         match self {
-            Self::Redeemed { ended_access_tokens, .. } => !ended_access_tokens.iter().any(|id| id == access_token_id),
+            Self::Redeemed { ended_access_tokens, .. } => {
+                !ended_access_tokens.iter().any(|(id, _)| id == access_token_id)
+            }
             Self::ForClient(token) => token.access_token_id == access_token_id,
             Self::Unknown | Self::CodeIssued(_) | Self::Revoked { .. } => false,
         }
@@ -424,8 +425,8 @@ impl Grant {
     }
 }
 
-/// More of them are forgotten: by then the first have expired.
-const ENDED_ACCESS_TOKENS: usize = 100;
+/// No access token lives longer than a day (R083); an hour more for clocks that differ.
+const LONGEST_ACCESS_TOKEN: Duration = Duration::hours(25);
 
 impl Authorization {
     /// Whoever has no code of ours, or one of another client, learns and changes nothing.

@@ -373,6 +373,11 @@ impl Client {
         self.has_redirect_uri(uri) || (self.client_type == ClientType::Native && any_port())
     }
 
+    /// Whether a token for it may have this scope: it is one of its own, or says nothing about anybody (C12).
+    pub fn may_have(&self, scope: &str) -> bool {
+        ["openid", "address", "phone"].contains(&scope) || self.scopes.contains(scope)
+    }
+
     /// Why its organization's members need not be asked, if they need not (R036).
     pub fn approval(&self) -> Option<Approval> {
         match (&self.installation, self.settings.first_party) {

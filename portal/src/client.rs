@@ -1,6 +1,7 @@
 //! The client portal: what members of an organization use and its administrators arrange.
 
 pub(crate) mod apps;
+pub(crate) mod connected_apps;
 pub(crate) mod dashboard;
 pub(crate) mod subscriptions;
 

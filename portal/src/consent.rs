@@ -20,6 +20,7 @@ texts! {
         title: "Allow access" / "Zugriff erlauben",
         asks: "{} would like to:" / "{} möchte:",
         knows: "You have already allowed it to:" / "Das haben Sie bereits erlaubt:",
+        acting_for: "You act for {}." / "Sie handeln für {}.",
         leads_to: "You then go on to {}." / "Danach geht es weiter zu {}.",
         signed_in_as: "Signed in as {}." / "Angemeldet als {}.",
         not_you: "Use another account" / "Anderes Konto verwenden",
@@ -116,7 +117,7 @@ pub(crate) async fn show(
     let user = projections::user(&app.views.db, &session.user_id).await?;
     let who = user.and_then(|user| user.email.or(user.name)).unwrap_or_default();
     let door = door.for_client(client.ui_locales.as_deref());
-    let told = |scopes: &[String]| scopes.iter().map(|scope| scope_text(door.locale, scope)).collect();
+    let told = |scopes: &[String]| scopes.iter().map(|scope| scope_text(&door.locale, scope)).collect();
     let (new, known) = (told(&client.new_scopes), told(&client.known_scopes));
     let text = ConsentTexts::of(door.locale);
     html(&ConsentPage { text, continue_to: &continue_to, client: &client, new, known, who, door })
@@ -198,8 +199,9 @@ fn gone(door: &Door) -> Problem {
     Problem::new(axum::http::StatusCode::BAD_REQUEST, "request_expired", GoneTexts::of(door.locale).gone)
 }
 
-fn scope_text(locale: Locale, scope: &str) -> String {
-    let text = ScopeTexts::of(locale);
+/// What a scope means to people.
+pub(crate) fn scope_text(locale: &Locale, scope: &str) -> String {
+    let text = ScopeTexts::of(*locale);
     match scope {
         "openid" => text.openid,
         "profile" => text.profile,

@@ -58,6 +58,8 @@ pub fn router(app: App) -> Router {
         .route("/portal/apps/install", post(client::apps::install))
         .route("/portal/apps/uninstall", post(client::apps::uninstall))
         .route("/portal/subscriptions", get(client::subscriptions::show))
+        .route("/portal/oauth-clients", get(client::connected_apps::show))
+        .route("/portal/oauth-clients/remove", post(client::connected_apps::remove))
         .route("/language", get(locale::choose))
         .route("/admin/clients", get(admin::clients::list).post(admin::clients::create))
         .route("/admin/clients/new", get(admin::clients::new))

@@ -129,6 +129,7 @@ texts! {
         dashboard: "Dashboard" / "Übersicht",
         apps: "Apps" / "Apps",
         subscriptions: "Subscriptions" / "Abonnements",
+        connected_apps: "Connected Apps" / "Verbundene Apps",
         clients: "OAuth Clients" / "OAuth-Clients",
         account: "Account" / "Konto",
         sign_out: "Sign out" / "Abmelden",

@@ -24,12 +24,13 @@ pub(crate) enum Section {
     Dashboard,
     Apps,
     Subscriptions,
+    ConnectedApps,
     Account,
     Clients,
 }
 
 impl Section {
-    pub const ALL: [Self; 4] = [Self::Dashboard, Self::Apps, Self::Subscriptions, Self::Account];
+    pub const ALL: [Self; 5] = [Self::Dashboard, Self::Apps, Self::Subscriptions, Self::ConnectedApps, Self::Account];
 
     pub fn title(self, locale: &Locale) -> &'static str {
         let text = FrameTexts::of(*locale);
@@ -37,6 +38,7 @@ impl Section {
             Self::Dashboard => text.dashboard,
             Self::Apps => text.apps,
             Self::Subscriptions => text.subscriptions,
+            Self::ConnectedApps => text.connected_apps,
             Self::Account => text.account,
             Self::Clients => text.clients,
         }
@@ -47,6 +49,7 @@ impl Section {
             Self::Dashboard => "/portal/dashboard",
             Self::Apps => "/portal/apps",
             Self::Subscriptions => "/portal/subscriptions",
+            Self::ConnectedApps => "/portal/oauth-clients",
             Self::Account => "/account",
             Self::Clients => "/admin/clients",
         }

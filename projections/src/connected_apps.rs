@@ -70,38 +70,40 @@ async fn changed(tx: &mut Tx, recorded: &Recorded, event: GrantEvent) -> Result<
     Ok(())
 }
 
-/// What a client may do for a user.
+/// A client that may act for a user, over all of its grants.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct GrantRow {
-    /// `grant_…`
-    pub grant_id: String,
+pub struct ConnectedApp {
     /// The client.
     pub client_id: String,
-    /// In which organization.
-    pub organization_id: Option<String>,
+    /// As its administrator called it.
+    pub name: String,
     scopes: String,
-    /// When.
+    /// Since when.
     pub granted_at: DateTime<Utc>,
     /// When tokens were last issued for it.
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
-impl GrantRow {
-    /// What was granted.
+impl ConnectedApp {
+    /// What was granted the last time.
     #[must_use]
     pub fn scopes(&self) -> Vec<String> {
         from_json(&self.scopes)
     }
 }
 
-/// A page of a user's grants that were not revoked, by id, after `after`.
+/// A page of the apps that act for a user, by client id, after `after` (R262).
 ///
 /// # Errors
 /// When the database fails.
-pub async fn grants_of(db: &Db, user: &UserId, after: &str, limit: i64) -> Result<Vec<GrantRow>, Error> {
+pub async fn connected_apps_of(db: &Db, user: &UserId, after: &str, limit: i64) -> Result<Vec<ConnectedApp>, Error> {
     db.fetch_all(
-        "SELECT grant_id, client_id, organization_id, scopes, granted_at, last_used_at FROM grants
-         WHERE user_id = $1 AND grant_id > $2 AND revoked_at IS NULL ORDER BY grant_id LIMIT $3",
+        "SELECT g.client_id, c.name, MIN(g.granted_at) AS granted_at, MAX(g.last_used_at) AS last_used_at,
+                (SELECT l.scopes FROM grants l WHERE l.user_id = $1 AND l.client_id = g.client_id
+                    AND l.revoked_at IS NULL ORDER BY l.grant_id DESC LIMIT 1) AS scopes
+         FROM grants g JOIN clients c ON c.client_id = g.client_id
+         WHERE g.user_id = $1 AND g.client_id > $2 AND g.revoked_at IS NULL AND c.status <> 'deleted'
+         GROUP BY g.client_id, c.name ORDER BY g.client_id LIMIT $3",
         (user.as_str(), after, limit),
     )
     .await

@@ -17,7 +17,7 @@ mod verify;
 pub use apis::{ApiRow, api, apis_of};
 pub use app_directory::{AppRow, app, apps_installable_by};
 pub use clients::{ClientRow, ClientSecretRow, client, client_secrets_of, clients_of, is_allowed_origin};
-pub use connected_apps::{GrantRow, grants_of};
+pub use connected_apps::{ConnectedApp, connected_apps_of};
 pub use directory::{MemberRow, Membership, OrganizationRow, UserRow, members_of, memberships_of, organization, user};
 pub use installations::{InstallationRow, installations_of};
 pub use sessions::{SessionRow, sessions_of};

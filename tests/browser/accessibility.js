@@ -16,7 +16,7 @@ const OUTSIDE = [
   '/reset-password?token=none', '/oauth/authorize?client_id=app_unknown', '/no/such/page',
 ];
 const INSIDE = [
-  '/portal/dashboard', '/portal/apps', '/portal/subscriptions', '/account', '/account/password', '/account/two-factor',
+  '/portal/dashboard', '/portal/apps', '/portal/subscriptions', '/portal/oauth-clients', '/account', '/account/password', '/account/two-factor',
   '/account/sessions', '/admin/clients', '/admin/clients/new',
 ];
 

@@ -7,6 +7,7 @@
 mod back_channel_logout_op;
 mod basic_op;
 mod config_op;
+mod consent;
 mod form_post_op;
 mod modules;
 mod op;

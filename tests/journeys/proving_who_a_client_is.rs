@@ -79,7 +79,7 @@ on_both_engines! {
         assert!(!believed(&assert_with(&server, &key.assertion(&claims(id, "https://other.example", "third"))).await));
         assert!(!believed(&assert_with(&server, &key.assertion(&claims("app_unknown", &issuer, "third"))).await));
         let mut long = claims(id, &issuer, "third");
-        long["exp"] = json!(Utc::now().timestamp() + 3600);
+        long["exp"] = json!(Utc::now().timestamp() + 2 * 3600);
         assert!(!believed(&assert_with(&server, &key.assertion(&long)).await));
         // Its secret is not taken any more.
         let secret = [("client_id", id), ("client_secret", credentials.client_secret.as_str())];

@@ -117,9 +117,10 @@ on_both_engines! {
             password(&server, &one).await;
             password(&server, &other).await;
             let answers = tokio::join!(code(&one, &used), code(&other, &used));
-            let mut statuses = [answers.0.status.as_u16(), answers.1.status.as_u16()];
-            statuses.sort_unstable();
-            assert_eq!(statuses, [200, 303], "{used}");
+            let admitted = [&answers.0, &answers.1].into_iter().filter(|answer| answer.status == 303).count();
+            assert_eq!(admitted, 1, "{used}: {} and {}", answers.0.status, answers.1.status);
+            // The other one counts as a guess.
+            server.http().post_json("/dev/clock", serde_json::json!({"advance_seconds": 60})).await.expect(200);
         }
         the_log_tells_the_same(server).await;
     }

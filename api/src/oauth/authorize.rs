@@ -39,8 +39,26 @@ pub(crate) async fn post(
     arrival: Arrival,
     RawForm(body): RawForm,
 ) -> Result<Response, Problem> {
+    // Browsers keep our cookie back from another site's form (`SameSite=Lax`) and send it with the redirect.
+    if visitor.0.is_none() && body.len() <= LONGEST_REQUEST && trusted(&state, &body).await {
+        return Ok(Redirect::to(&path_of(&Pending::keep(&state, &ascii(&body)).await?)).into_response());
+    }
     begin(&state, visitor, &arrival, &body).await
 }
+
+/// Whether the request comes from a client that may be answered.
+async fn trusted(app: &App, form: &[u8]) -> bool {
+    let Ok(parameters) = Parameters::from_form(form) else { return false };
+    trust(app, &parameters).await.is_ok()
+}
+
+/// What was parsed, as a form of ASCII letters.
+fn ascii(form: &[u8]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(form_urlencoded::parse(form)).finish()
+}
+
+/// In bytes: a state of some kilobytes, and no more than a table can bear that everybody may write into.
+const LONGEST_REQUEST: usize = 16 * 1024;
 
 /// `GET /oauth/authorize/{handle}`: a request goes on after a page of ours.
 pub(crate) async fn resume(
@@ -104,6 +122,9 @@ pub(super) fn gone() -> Response {
 }
 
 async fn begin(app: &App, Visitor(session): Visitor, arrival: &Arrival, form: &[u8]) -> Result<Response, Problem> {
+    if form.len() > LONGEST_REQUEST {
+        return Ok(page("Invalid Request", "invalid_request: the request is longer than 16 KiB; state is too long"));
+    }
     let parameters = match Parameters::from_form(form) {
         Ok(parameters) => parameters,
         Err(problem) => return Ok(page("Invalid Request", &format!("invalid_request: {problem}"))),
@@ -114,9 +135,7 @@ async fn begin(app: &App, Visitor(session): Visitor, arrival: &Arrival, form: &[
     };
     let request = AuthorizationRequest::read(&parameters, &trusted.client, &app.settings);
     let attempt = Attempt { app, arrival, trusted: &trusted, pending: None };
-    // What was parsed is what is kept: a form of ASCII letters.
-    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(form_urlencoded::parse(form)).finish();
-    attempt.answer(session, request, &form).await
+    attempt.answer(session, request, &ascii(form)).await
 }
 
 /// One look at a request, at its beginning or after a page.
@@ -131,7 +150,7 @@ struct Attempt<'a> {
 enum Next {
     SignIn,
     ChooseOrganization,
-    AskConsent,
+    AskConsent(Option<OrganizationId>),
     Grant(Box<Granting>),
     Refuse(ErrorAnswer),
 }
@@ -175,6 +194,7 @@ impl Attempt<'_> {
             }
             Some(session) => self.decide(session, &request).await?,
         };
+        let mut acting_for = None;
         let page = match (next, session) {
             (Next::Refuse(refusal), _) => return self.refuse(refusal).await,
             (Next::Grant(granting), Some(session)) => {
@@ -193,17 +213,24 @@ impl Attempt<'_> {
             (Next::ChooseOrganization, _) if request.prompt.none => {
                 return self.refuse(("interaction_required", "The user must choose an organization")).await;
             }
-            (Next::AskConsent, _) if request.prompt.none => {
+            (Next::AskConsent(_), _) if request.prompt.none => {
                 return self.refuse(("consent_required", "The user has not agreed to this yet")).await;
             }
             (Next::SignIn | Next::Grant(_), _) => "/sign-in",
             (Next::ChooseOrganization, _) => "/oauth/organization",
-            (Next::AskConsent, _) => "/oauth/consent",
+            (Next::AskConsent(organization_id), _) => {
+                acting_for = organization_id;
+                "/oauth/consent"
+            }
         };
         let handle = match self.pending {
             Some((handle, _)) => handle.to_owned(),
             None => Pending::keep(app, form).await?,
         };
+        // What the person agrees to is for this organization.
+        if let Some(organization_id) = acting_for {
+            Pending::choose(app, &handle, &organization_id).await?;
+        }
         let back = path_of(&handle);
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("continue", &back).finish();
         Ok(Redirect::to(&format!("{page}?{query}")).into_response())
@@ -252,13 +279,20 @@ impl Attempt<'_> {
         let Some(products) = products(app, &request.scopes, organization_id.as_ref()).await? else {
             return Ok(Next::Refuse(SCOPE_NOT_ALLOWED));
         };
+        let wished = wished(request);
         let approval = match trusted.client.approval() {
-            Some(trusted_by_organization) if !request.prompt.consent => trusted_by_organization,
+            Some(trusted_by_organization)
+                if !request.prompt.consent && is_covered(trusted_by_organization, &wished, &products) =>
+            {
+                trusted_by_organization
+            }
             _ => match self.pending.and_then(|(_, pending)| pending.decision(&session.user_id)) {
                 Some(Decision::Deny) => return Ok(Next::Refuse(("access_denied", "The user said no"))),
                 Some(Decision::Authorize) => Approval::Consent,
-                None if request.prompt.consent => return Ok(Next::AskConsent),
-                None if consent.lacks(&wished(request)).next().is_some() => return Ok(Next::AskConsent),
+                None if request.prompt.consent => return Ok(Next::AskConsent(organization_id)),
+                None if !consent.covers(&wished, organization_id.as_ref()) => {
+                    return Ok(Next::AskConsent(organization_id));
+                }
                 None => Approval::Consent,
             },
         };
@@ -340,6 +374,19 @@ impl Attempt<'_> {
         Ok(code)
     }
 }
+
+/// Whether nobody needs to be asked: an installed app may sign people in and tell about them and the products that
+/// their organization pays for; whatever else it wants, people must agree to (R036, R190). The organization's own
+/// clients may have what its administrators gave them.
+fn is_covered(approval: Approval, wished: &Scopes, products: &[Slug]) -> bool {
+    let is_product = |scope: &Scope| products.iter().any(|slug| slug.as_str() == scope.as_str());
+    approval == Approval::FirstParty
+        || wished.iter().all(|scope| USUAL_SCOPES.contains(&scope.as_str()) || is_product(scope))
+}
+
+/// What every app that signs people in may ask for.
+const USUAL_SCOPES: [&str; 8] =
+    ["openid", "profile", "email", "address", "phone", "offline_access", "organization", "organization:read"];
 
 /// For whom the user acts.
 enum Acting {

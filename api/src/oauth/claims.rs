@@ -70,7 +70,7 @@ impl Subject<'_> {
     async fn licences(&self, app: &App, row: &UserinfoRow) -> Result<Vec<Licence>, OAuthError> {
         let (Some(organization), Some(_)) = (self.organization, &row.role) else { return Ok(Vec::new()) };
         let own = self.client.installation.is_none() && self.client.organization_id == *organization;
-        let sees_all = (own || self.client.settings.first_party) && self.has_any(&["profile", "organization"]);
+        let sees_all = own && self.has_any(&["profile", "organization"]);
         if !sees_all && !self.scopes.iter().any(|scope| !is_ours(scope.as_str())) {
             return Ok(Vec::new());
         }

@@ -28,6 +28,8 @@ pub struct Waiting {
     pub new_scopes: Vec<String>,
     /// What the person agreed to before.
     pub known_scopes: Vec<String>,
+    /// For which organization the person acts; none for somebody without any.
+    pub organization: Option<String>,
     /// The languages that the client asks for, best first.
     pub ui_locales: Option<String>,
 }
@@ -42,7 +44,13 @@ pub async fn waiting(app: &App, session: &SignedIn, continue_to: &str) -> Result
     let consent = app.store.load::<Consent>(&Consent::id(&session.user_id, &trusted.client_id)).await?.state;
     let wished = wished(&request);
     let lacking: Vec<&Scope> = consent.lacks(&wished).collect();
-    let is_new = |scope: &Scope| request.prompt.consent || lacking.contains(&scope);
+    let organization_id = acting_for(&pending);
+    let asks_all = request.prompt.consent || lacking.is_empty();
+    let is_new = |scope: &Scope| asks_all || lacking.contains(&scope);
+    let organization = match &organization_id {
+        Some(id) => projections::organization(&app.views.db, id).await?.map(|row| row.name),
+        None => None,
+    };
     let text = |scope: &Scope| scope.to_string();
     Ok(Some(Waiting {
         client_name: trusted.client.name.to_string(),
@@ -50,6 +58,7 @@ pub async fn waiting(app: &App, session: &SignedIn, continue_to: &str) -> Result
         origin: trusted.redirect_uri.origin(),
         new_scopes: wished.iter().filter(|scope| is_new(scope)).map(text).collect(),
         known_scopes: wished.iter().filter(|scope| !is_new(scope)).map(text).collect(),
+        organization,
         ui_locales: pending.ui_locales(),
     }))
 }
@@ -75,11 +84,14 @@ pub async fn decide(
     decision: Decision,
 ) -> Result<bool, Problem> {
     let Some(handle) = handle_in(continue_to) else { return Ok(false) };
-    let Some(Kept { trusted, request: Ok(request), .. }) = Kept::open(app, handle).await? else { return Ok(false) };
+    let Some(Kept { trusted, request: Ok(request), pending }) = Kept::open(app, handle).await? else {
+        return Ok(false);
+    };
+    let organization_id = acting_for(&pending);
     let (user_id, client_id) = (session.user_id.clone(), trusted.client_id.clone());
     let (scopes, now) = (wished(&request), app.now());
     let command = match decision {
-        Decision::Authorize => ConsentCommand::Give { user_id, client_id, scopes, now },
+        Decision::Authorize => ConsentCommand::Give { user_id, client_id, scopes, organization_id, now },
         Decision::Deny => ConsentCommand::Refuse { user_id, client_id, scopes, now },
     };
     change(app, session, arrival, &trusted.client_id, command).await?;
@@ -108,6 +120,10 @@ pub async fn choose_organization(
     let command = ConsentCommand::ChooseOrganization { user_id, client_id, organization_id };
     change(app, session, arrival, &trusted.client_id, command).await?;
     Ok(true)
+}
+
+fn acting_for(pending: &Pending) -> Option<OrganizationId> {
+    pending.organization_id.as_deref()?.parse().ok()
 }
 
 async fn change(

@@ -13,7 +13,7 @@ use super::OAuthError;
 use super::audience::resource_servers;
 use super::client_authentication::{Authenticated, authenticate};
 use super::parameters::Parameters;
-use crate::access_token::{LiveToken, active_client, authorization_stands, numeric_date, verify};
+use crate::access_token::{LiveToken, active_client, authorization_stands, is_member, numeric_date, verify};
 use crate::secrets::stream_of;
 use crate::{App, hash_of};
 
@@ -44,6 +44,9 @@ pub(super) async fn find(app: &App, token: &str) -> Result<Option<Found>, StoreE
     let Some(loaded) = app.store.load_where(grant_id.as_str(), works).await? else { return Ok(None) };
     let refresh = loaded.state.refresh_token(&hash, now, app.settings.refresh_grace);
     let (Some(refresh), Some(granted)) = (refresh, loaded.state.authorization()) else { return Ok(None) };
+    if !is_member(app, &granted.user_id, granted.organization_id.as_ref()).await? {
+        return Ok(None);
+    }
     if !authorization_stands(app, granted).await? || active_client(app, &granted.client_id).await?.is_none() {
         return Ok(None);
     }
@@ -66,7 +69,7 @@ pub(crate) async fn post(State(app): State<App>, headers: HeaderMap, body: Bytes
         return Err(OAuthError::unauthorized_client("only clients that prove who they are may introspect"));
     }
     let answer = match find(&app, parameters.required("token")?).await? {
-        Some(Found::Access(live)) if may_know(&app, &who, &live).await? => access(&live),
+        Some(Found::Access(live)) if may_know(&app, &who, &live).await? => access(&app, &live).await?,
         Some(Found::Refresh(refresh)) if refresh.client_id == who.client_id => json!({
             "active": true,
             "client_id": refresh.client_id,
@@ -81,11 +84,19 @@ pub(crate) async fn post(State(app): State<App>, headers: HeaderMap, body: Bytes
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
-fn access(live: &LiveToken) -> Value {
-    let mut answer = json!(live.claims);
+/// Who was removed from the organization loses it at once (R272).
+async fn access(app: &App, live: &LiveToken) -> Result<Value, StoreError> {
+    let mut claims = live.claims.clone();
+    claims.scope = live.scopes.to_string();
+    if let Some(granted) = live.grant.authorization()
+        && !is_member(app, &granted.user_id, granted.organization_id.as_ref()).await?
+    {
+        (claims.organization_id, claims.products) = (None, Vec::new());
+    }
+    let mut answer = json!(claims);
     answer["active"] = true.into();
     answer["token_type"] = "Bearer".into();
-    answer
+    Ok(answer)
 }
 
 /// The client that it was issued to, and those whose organization owns an API that it is for.

@@ -66,7 +66,12 @@ pub(super) struct UserTokens<'a> {
 
 impl UserTokens<'_> {
     /// The answer of the token endpoint (R081); `requested` are single claims for the ID token.
-    pub fn answer(&self, issue: &Issue, requested: Map<String, Value>) -> Result<Value, OAuthError> {
+    pub fn answer(
+        &self,
+        issue: &Issue,
+        requested: Map<String, Value>,
+        with_refresh_token: bool,
+    ) -> Result<Value, OAuthError> {
         let Self { app, client_id, client, granted, scopes, .. } = self;
         let access_token = self.access_token(issue)?;
         let mut answer = json!({
@@ -75,7 +80,7 @@ impl UserTokens<'_> {
             "expires_in": self.lifetime.num_seconds(),
             "scope": scopes.to_string(),
         });
-        if stays_signed_in(client, granted) {
+        if with_refresh_token {
             answer["refresh_token"] = issue.refresh_token.clone().into();
         }
         if granted.scopes.contains("openid") {

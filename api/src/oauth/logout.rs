@@ -45,6 +45,13 @@ pub(crate) async fn post(
     arrival: Arrival,
     RawForm(body): RawForm,
 ) -> Result<Response, Problem> {
+    // Browsers keep our cookie back from another site's form (`SameSite=Lax`) and send it with the redirect.
+    if visitor.0.is_none()
+        && let Ok(query) = std::str::from_utf8(&body)
+        && query.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        return Ok(Redirect::to(&format!("{}?{query}", super::paths::LOGOUT)).into_response());
+    }
     answer(&app, visitor, &arrival, &body).await
 }
 
@@ -64,11 +71,9 @@ async fn answer(app: &App, Visitor(session): Visitor, arrival: &Arrival, form: &
         (_, Some(_)) => return Ok(request.ask()),
         (_, None) => None,
     };
-    if let Some(session_id) = ends {
-        end(app, arrival, &session_id, session.as_ref(), &request).await?;
-    }
-    let cookie = forget_session(app);
-    Ok(([(header::SET_COOKIE, cookie)], request.leave()).into_response())
+    let Some(session_id) = ends else { return Ok(request.leave()) };
+    end(app, arrival, &session_id, session.as_ref(), &request).await?;
+    Ok(([(header::SET_COOKIE, forget_session(app))], request.leave()).into_response())
 }
 
 /// The session ends; one that is over already is as good.

@@ -11,9 +11,6 @@ use crate::Settings;
 const LONGEST_NONCE: usize = 1_024;
 /// Scopes are stored with their grant, too.
 const MOST_SCOPES: usize = 50;
-/// Known but empty, so that generic clients do not break (C12).
-const EMPTY_SCOPES: [&str; 2] = ["address", "phone"];
-
 /// An OAuth error code and its sentence, for the client.
 pub(super) type ErrorAnswer = (&'static str, &'static str);
 
@@ -83,7 +80,7 @@ impl AuthorizationRequest {
             code_challenge: code_challenge(parameters, client, settings.pkce_plain)?,
             prompt: prompt(parameters.get("prompt").unwrap_or_default())?,
             max_age,
-            claims: parameters.get("claims").map(claims).transpose()?.unwrap_or_default(),
+            claims: parameters.get("claims").map(|text| claims(text, client)).transpose()?.unwrap_or_default(),
             id_token_hint: parameters.get("id_token_hint").map(str::to_owned),
             organization,
             audiences: parameters.audiences().map(str::to_owned).collect(),
@@ -109,7 +106,7 @@ fn refuse_unsupported(parameters: &Parameters) -> Result<(), ErrorAnswer> {
 
 fn scopes(parameters: &Parameters, client: &Client) -> Result<Scopes, ErrorAnswer> {
     let asked = parameters.get("scope").ok_or(("invalid_scope", "scope is missing"))?;
-    let allowed = |scope: &str| scope == "openid" || EMPTY_SCOPES.contains(&scope) || client.scopes.contains(scope);
+    let allowed = |scope: &str| client.may_have(scope);
     let scopes: Scopes = if client.settings.ignore_unknown_scopes {
         asked.split(' ').filter(|scope| allowed(scope)).filter_map(|scope| scope.parse().ok()).collect()
     } else {
@@ -138,8 +135,9 @@ fn prompt(text: &str) -> Result<Prompt, ErrorAnswer> {
     Ok(prompt)
 }
 
-/// Unknown claims are left out, which is allowed for essential ones too (OpenID Connect Core §5.5.1).
-fn claims(text: &str) -> Result<ClaimsRequest, ErrorAnswer> {
+/// Claims that we have not, or whose scope the client may not ask for, are left out, which is allowed for essential
+/// ones too (OpenID Connect Core §5.5.1).
+fn claims(text: &str, client: &Client) -> Result<ClaimsRequest, ErrorAnswer> {
     let malformed =
         ("invalid_request", "claims must be a JSON object with userinfo and id_token (OpenID Connect Core §5.5)");
     let claims: Value = serde_json::from_str(text).map_err(|_| malformed)?;
@@ -154,7 +152,10 @@ fn claims(text: &str) -> Result<ClaimsRequest, ErrorAnswer> {
     let (userinfo, id_token) = (part("userinfo")?, part("id_token")?);
     let names = |members: Option<&serde_json::Map<String, Value>>| -> Vec<String> {
         let names = members.into_iter().flat_map(|members| members.keys());
-        names.filter(|name| super::claims::scope_of(name).is_some()).cloned().collect()
+        names
+            .filter(|name| super::claims::scope_of(name).is_some_and(|scope| client.may_have(scope)))
+            .cloned()
+            .collect()
     };
     let id_token_member = |name: &str| id_token.and_then(|members| members.get(name));
     let text_of = |value: &Value| value.as_str().map(str::to_owned);
@@ -204,12 +205,26 @@ mod tests {
         assert!(prompt("create").is_err());
     }
 
+    fn a_client(scopes: &str) -> Client {
+        Client {
+            organization_id: "org_acme".parse().unwrap(),
+            installation: None,
+            name: "CRM".parse().unwrap(),
+            client_type: domain::ClientType::Web,
+            redirect_uris: vec![],
+            scopes: scopes.parse().unwrap(),
+            settings: Box::default(),
+            secrets: vec![],
+            ended_secret_ids: vec![],
+        }
+    }
+
     #[test]
-    fn the_claims_that_we_have_are_kept() {
-        let asked = r#"{"userinfo": {"name": null, "unheard_of": {"essential": true}},
+    fn the_claims_that_we_have_and_the_client_may_ask_for_are_kept() {
+        let asked = r#"{"userinfo": {"name": null, "role": null, "unheard_of": {"essential": true}},
                         "id_token": {"email": {"essential": true}, "sub": {"value": "user_ada"},
                                      "acr": {"essential": true, "values": ["a", "b"]}}}"#;
-        let claims = claims(asked).unwrap();
+        let claims = claims(asked, &a_client("profile email")).unwrap();
         assert_eq!(claims.names, RequestedClaims { userinfo: vec!["name".into()], id_token: vec!["email".into()] });
         assert_eq!(claims.subject.as_deref(), Some("user_ada"));
         assert_eq!(claims.essential_acr, ["a", "b"]);
@@ -218,7 +233,7 @@ mod tests {
     #[test]
     fn claims_that_are_no_object_are_refused() {
         for text in ["", "[]", "x", r#"{"userinfo": []}"#, r#"{"id_token": "sub"}"#] {
-            assert!(claims(text).is_err(), "{text:?} was accepted");
+            assert!(claims(text, &a_client("")).is_err(), "{text:?} was accepted");
         }
     }
 }

@@ -82,7 +82,8 @@ impl TokenRequest<'_> {
             secret_id: self.who.secret_id.clone(),
             refresh: stays_signed_in(&self.who.client, &granted).then(|| issue.refresh.clone()),
         };
-        self.execute(issue, command, narrowed).await
+        let with_refresh_token = stays_signed_in(&self.who.client, &granted);
+        self.execute(issue, command, narrowed, with_refresh_token).await
     }
 
     async fn refresh(&self) -> Result<Value, OAuthError> {
@@ -100,7 +101,8 @@ impl TokenRequest<'_> {
             secret_id: self.who.secret_id.clone(),
             next: issue.refresh.clone(),
         };
-        self.execute(issue, command, narrowed).await
+        // The one that was presented is used up, whatever the client may ask for by now.
+        self.execute(issue, command, narrowed, true).await
     }
 
     /// The type of a client fixes its grants (R098).
@@ -137,6 +139,7 @@ impl TokenRequest<'_> {
                 return Err(OAuthError::scope_not_allowed());
             }
         }
+        scopes = scopes.iter().filter(|scope| self.who.client.may_have(scope.as_str())).cloned().collect();
         if let Some(organization) = granted.organization_id.as_ref().filter(|_| !granted.products.is_empty()) {
             // A licence that ended takes its scope along (R217).
             let licences = projections::licences_of(&self.app.views.db, organization, self.app.now()).await?;
@@ -151,13 +154,15 @@ impl TokenRequest<'_> {
             return Err(OAuthError::invalid_target(UNKNOWN_AUDIENCE.1));
         }
         let audiences = if asked.is_empty() {
-            audience_of(&granted.audiences, &self.who.client_id)
+            let with_userinfo = scopes.contains("openid") && !granted.audiences.is_empty();
+            let own = with_userinfo.then(|| self.app.settings.base_url.clone());
+            audience_of(&granted.audiences, &self.who.client_id).into_iter().chain(own).collect()
         } else {
             asked.iter().map(|&asked| asked.to_owned()).collect()
         };
         let lifetime_of_api = match granted.audiences.is_empty() {
             true => None,
-            false => resource_servers(self.app, &self.who.client, &audiences)
+            false => resource_servers(self.app, &self.who.client, &granted.audiences)
                 .await?
                 .ok_or_else(|| OAuthError::invalid_target(UNKNOWN_AUDIENCE.1))?
                 .iter()
@@ -169,7 +174,13 @@ impl TokenRequest<'_> {
         Ok(Narrowed { scopes, audiences, session_version, lifetime_of_api })
     }
 
-    async fn execute(&self, issue: Issue, command: GrantCommand, narrowed: Narrowed) -> Result<Value, OAuthError> {
+    async fn execute(
+        &self,
+        issue: Issue,
+        command: GrantCommand,
+        narrowed: Narrowed,
+        with_refresh_token: bool,
+    ) -> Result<Value, OAuthError> {
         let Self { app, who, .. } = self;
         let mut context = self.arrival.context(Actor::Client(who.client_id.to_string()), None);
         context.client_id = Some(who.client_id.to_string());
@@ -205,7 +216,7 @@ impl TokenRequest<'_> {
             session_version: narrowed.session_version,
             lifetime: access_token_lifetime(app, &who.client, narrowed.lifetime_of_api),
         };
-        tokens.answer(&issue, requested)
+        tokens.answer(&issue, requested, with_refresh_token)
     }
 
     /// The client acts for itself (RFC 6749 §4.4, R095–R097).

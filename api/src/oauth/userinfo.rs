@@ -30,8 +30,12 @@ pub(crate) async fn post(State(app): State<App>, headers: HeaderMap, body: Bytes
 async fn answer(app: &App, token: Option<&str>) -> Result<Response, OAuthError> {
     let token = token.ok_or_else(OAuthError::token_missing)?;
     let live = verify(app, token).await?.ok_or_else(OAuthError::invalid_token)?;
+    // A token that was narrowed to an API was given to that API, which is not to ask about people with it.
+    let is_for_us =
+        |audience: &String| audience == live.claims.client_id.as_str() || *audience == app.settings.base_url;
+    let is_allowed = live.scopes.contains("openid") && live.claims.aud.iter().any(is_for_us);
     // A client's own token is about nobody (R121).
-    let Some(granted) = live.grant.authorization().filter(|_| live.scopes.contains("openid")) else {
+    let Some(granted) = live.grant.authorization().filter(|_| is_allowed) else {
         return Err(OAuthError::insufficient_scope());
     };
     let subject = Subject {

@@ -170,7 +170,8 @@ impl fmt::Display for WebhookUrl {
 /// Parses what browsers read in only one way: they drop spaces and controls and turn `\` into `/`.
 fn parse_exactly(text: &str) -> Option<Url> {
     let ambiguous = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
-    if text.len() > 2_000 || text.contains(ambiguous) {
+    // A URI is ASCII (RFC 3986 §2); what is not would not fit into a header either.
+    if text.len() > 2_000 || !text.is_ascii() || text.contains(ambiguous) {
         return None;
     }
     Url::parse(text).ok()
@@ -222,6 +223,7 @@ mod tests {
             "https://app.example\\@evil.example/",
             " https://app.example/",
             "https://app.example/a\nb",
+            "https://app.example/übersicht",
             "http://app.example/callback",
             "http://localhost.evil.example/",
             "javascript:alert(1)",
