@@ -56,7 +56,13 @@ async fn a_token(
         ("scope", scope),
         ("state", "s"),
     ]);
-    let back = browser.get(&path).await.expect(303);
+    let mut back = browser.get(&path).await.expect(303);
+    // An installed app may sign people in; what else it wants to do they must agree to.
+    if back.location().starts_with("/oauth/consent?") {
+        let waits = back.location_parameter("continue").expect("the request waits");
+        browser.post_form("/oauth/consent", &[("continue", &waits), ("decision", "authorize")]).await.expect(200);
+        back = browser.get(&waits).await.expect(303);
+    }
     let code = back.location_parameter("code").unwrap_or_else(|| panic!("no code in {}", back.location()));
     let tokens = exchange(server, app, credentials, &code).await.expect(200).json();
     server.http().bearer(&text(&tokens, "access_token"))

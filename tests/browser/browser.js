@@ -76,7 +76,7 @@ export async function openPortal(page, person) {
 }
 
 export async function openApps(page) {
-  await page.getByRole('navigation').getByRole('link', { name: 'Apps' }).click();
+  await page.getByRole('navigation').getByRole('link', { name: 'Apps', exact: true }).click();
   await page.getByRole('heading', { name: 'Apps', level: 1 }).waitFor();
 }
 
