@@ -253,8 +253,7 @@ mod tests {
     fn an_app_is_defined_once() {
         given([]).when(define()).then([defined(Visibility::Private)]);
         an_app().when(define()).then_refused(Refused::AlreadyDefined);
-        let title = parsed("Sales");
-        given([]).when(C::ChangeTitle { title }).then_refused(Refused::NotFound);
+        given([]).when(with_title("Sales")).then_refused(Refused::NotFound);
     }
 
     fn with_webhook_url(webhook_url: Option<WebhookUrl>) -> C {
