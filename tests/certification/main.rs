@@ -11,4 +11,5 @@ mod consent;
 mod form_post_op;
 mod modules;
 mod op;
+mod products;
 mod rp_initiated_logout_op;

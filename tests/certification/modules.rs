@@ -326,6 +326,45 @@ pub async fn ensure_request_with_valid_pkce_succeeds(op: &Op) {
 
 /// A test for each module, on both engines.
 macro_rules! each_module {
+    ($mode:expr) => {
+        $crate::modules::each_module! { $mode =>
+            server,
+            response_type_missing,
+            idtoken_signature,
+            userinfo_get,
+            userinfo_post_header,
+            userinfo_post_body,
+            ensure_request_without_nonce_succeeds_for_code_flow,
+            scope_profile,
+            scope_email,
+            scope_address,
+            scope_phone,
+            scope_all,
+            alternate_happy_flow,
+            display_page,
+            display_popup,
+            ui_locales,
+            claims_locales,
+            login_hint,
+            ensure_request_with_acr_values_succeeds,
+            ensure_request_with_unknown_parameter_succeeds,
+            prompt_login,
+            prompt_none_not_logged_in,
+            prompt_none_logged_in,
+            max_age_1,
+            max_age_10000,
+            id_token_hint,
+            codereuse,
+            codereuse_30seconds,
+            ensure_registered_redirect_uri,
+            ensure_post_request_succeeds,
+            server_client_secret_post,
+            unsigned_request_object_is_refused,
+            claims_essential,
+            refresh_token,
+            ensure_request_with_valid_pkce_succeeds,
+        }
+    };
     ($mode:expr => $($module:ident),+ $(,)?) => {
         support::on_both_engines! {$(
             async fn $module(engine: Engine) {

@@ -18,7 +18,34 @@ pub async fn new_password(server: &mut Server, user_id: &str, epoch: u64) {
     event(server, "user", user_id, json!({"type": "password_set", "hash": hash, "epoch": epoch})).await;
 }
 
-/// Appends an event to a stream that exists.
+/// Gives an organization a licence for a product that it sells itself.
+pub async fn licensed_product(server: &mut Server, slug: &str, permissions: &[&str]) {
+    product(server, slug, permissions).await;
+    let organization_id = server.owner().organization_id.clone();
+    let subscription = json!({
+        "type": "created", "organization_id": organization_id, "vendor_id": organization_id,
+        "product_id": format!("prod_{slug}"), "total_seats": 5, "price_per_seat": "29.99", "billing_cycle": "monthly",
+        "status": "active", "end_date": null,
+    });
+    event(server, "subscription", &format!("sub_{slug}"), subscription).await;
+}
+
+/// A product that nobody has a licence for.
+pub async fn product(server: &mut Server, slug: &str, permissions: &[&str]) {
+    let organization_id = server.owner().organization_id.clone();
+    let product = json!({
+        "type": "created", "organization_id": organization_id, "name": format!("The {slug} product"), "slug": slug,
+        "description": null, "features": ["One", "Two"], "permissions": permissions,
+    });
+    event(server, "product", &format!("prod_{slug}"), product).await;
+}
+
+/// Ends a licence.
+pub async fn cancelled_licence(server: &mut Server, slug: &str) {
+    event(server, "subscription", &format!("sub_{slug}"), json!({"type": "cancelled"})).await;
+}
+
+/// Appends an event to a stream; a new one is the owner's organization's.
 async fn event(server: &mut Server, kind: &'static str, id: &str, payload: Value) {
     server.stop().await;
     let setup = server.setup();
@@ -33,13 +60,14 @@ async fn event(server: &mut Server, kind: &'static str, id: &str, payload: Value
     let master = MasterKey::from_file(&setup.data().join("master.key")).expect("its master key");
     let store = EventStore::open(log.clone(), master, Clock::default(), &[]).await.expect("the store opens");
     let before = store.events_of(kind, id, 0).await.expect("the stream's events");
-    let last = before.last().unwrap_or_else(|| panic!("there is no {kind} {id}"));
+    let tenant = before.last().map_or_else(|| server.owner().organization_id.clone(), |last| last.tenant.clone());
+    let expected_version = before.last().map_or(0, |last| last.version);
     let event_type = format!("{kind}.{}", payload["type"].as_str().expect("every event has a type"));
     let append = Append {
         streams: vec![StreamAppend {
             stream: StreamId { kind, id: id.to_owned() },
-            tenant: last.tenant.clone(),
-            expected_version: last.version,
+            tenant,
+            expected_version,
             events: vec![NewEvent { event_type, schema_version: 1, payload }],
         }],
         context: Context::system("test"),
