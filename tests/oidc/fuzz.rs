@@ -187,7 +187,7 @@ impl Rules {
         for target in form_targets(&answer.text()) {
             assert!(self.may_be_sent_to(&target), "a form for where nobody registered: {}", shown());
         }
-        let is_oauths = answered == Answered::Program && answer.status != 413;
+        let is_oauths = answered == Answered::Program;
         if is_oauths && answer.status.is_client_error() {
             assert_eq!(answer.header("content-type"), Some("application/json"), "{}", shown());
             let error: Value = serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("no JSON: {}", shown()));

@@ -26,6 +26,11 @@ impl OAuthError {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
     }
 
+    /// `status` says why: 413 for one that is too long.
+    pub(crate) fn body_unusable(status: StatusCode) -> Self {
+        Self::new(status, "invalid_request", "the body must arrive whole and have at most 64 KiB")
+    }
+
     pub(crate) fn invalid_grant(description: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_grant", description)
     }

@@ -1,7 +1,6 @@
 //! The introspection endpoint (RFC 7662): whether a token holds now, for those who cannot ask the log.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use super::OAuthError;
 use super::audience::resource_servers;
 use super::client_authentication::{Authenticated, authenticate};
-use super::parameters::Parameters;
+use super::parameters::{Parameters, RawBody};
 use crate::access_token::{LiveToken, active_client, authorization_stands, is_member, numeric_date, verify};
 use crate::secrets::stream_of;
 use crate::{App, hash_of};
@@ -61,7 +60,11 @@ pub(super) async fn find(app: &App, token: &str) -> Result<Option<Found>, StoreE
 }
 
 /// `POST /oauth/introspect`
-pub(crate) async fn post(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, OAuthError> {
+pub(crate) async fn post(
+    State(app): State<App>,
+    headers: HeaderMap,
+    RawBody(body): RawBody,
+) -> Result<Response, OAuthError> {
     let parameters = Parameters::from_form_body(&headers, &body)?;
     let who = authenticate(&app, &headers, &parameters).await?;
     // Whoever has only a public id could find out about tokens by trying (RFC 7662 §4).

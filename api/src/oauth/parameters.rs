@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use url::form_urlencoded;
 
@@ -92,6 +94,17 @@ impl Parameters {
     /// The APIs that tokens are asked for: every `resource` (RFC 8707 §2) and `audience`, its older name (R096).
     pub(crate) fn audiences(&self) -> impl Iterator<Item = &str> {
         self.resources.iter().map(String::as_str).chain(self.get("audience"))
+    }
+}
+
+/// A body as it came; one that is too long or breaks off is answered as OAuth answers.
+pub(crate) struct RawBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
+    type Rejection = OAuthError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, OAuthError> {
+        Bytes::from_request(request, state).await.map(Self).map_err(|why| OAuthError::body_unusable(why.status()))
     }
 }
 

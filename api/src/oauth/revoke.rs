@@ -1,6 +1,5 @@
 //! The revocation endpoint (RFC 7009): a client gives a token back.
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,7 +9,7 @@ use eventstore::{Actor, ExecuteError, Execution};
 use super::OAuthError;
 use super::client_authentication::authenticate;
 use super::introspect::{Found, find};
-use super::parameters::Parameters;
+use super::parameters::{Parameters, RawBody};
 use crate::{App, Arrival};
 
 /// `POST /oauth/revoke`. A token that is no token (any more) is no error (§2.2).
@@ -18,7 +17,7 @@ pub(crate) async fn post(
     State(app): State<App>,
     arrival: Arrival,
     headers: HeaderMap,
-    body: Bytes,
+    RawBody(body): RawBody,
 ) -> Result<Response, OAuthError> {
     let parameters = Parameters::from_form_body(&headers, &body)?;
     let who = authenticate(&app, &headers, &parameters).await?;

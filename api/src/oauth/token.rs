@@ -1,7 +1,6 @@
 //! The token endpoint (RFC 6749 §3.2): a code, a refresh token or the client itself becomes tokens.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -20,7 +19,7 @@ use super::client_authentication::{Authenticated, authenticate};
 use super::issue::{
     Issue, UserTokens, access_token_id, access_token_lifetime, audience_of, client_token, stays_signed_in,
 };
-use super::parameters::Parameters;
+use super::parameters::{Parameters, RawBody};
 use crate::access_token::{authorization_stands, is_member};
 use crate::secrets::{base64_digest, stream_of};
 use crate::{App, Arrival, hash_of};
@@ -30,7 +29,7 @@ pub(crate) async fn post(
     State(app): State<App>,
     arrival: Arrival,
     headers: HeaderMap,
-    body: Bytes,
+    RawBody(body): RawBody,
 ) -> Result<Response, OAuthError> {
     let parameters = Parameters::from_form_or_json(&headers, &body)?;
     let grant_type = parameters.required("grant_type")?;

@@ -1,14 +1,13 @@
 //! The userinfo endpoint (OpenID Connect Core §5.3): claims as they are now, limited to what was granted.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
 use super::OAuthError;
 use super::claims::Subject;
-use super::parameters::Parameters;
+use super::parameters::{Parameters, RawBody};
 use crate::App;
 use crate::access_token::verify;
 use crate::caller::bearer;
@@ -19,7 +18,11 @@ pub(crate) async fn get(State(app): State<App>, headers: HeaderMap) -> Result<Re
 }
 
 /// `POST /oauth/userinfo`; the token may stand in a form (RFC 6750 §2.2), but not in two places.
-pub(crate) async fn post(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, OAuthError> {
+pub(crate) async fn post(
+    State(app): State<App>,
+    headers: HeaderMap,
+    RawBody(body): RawBody,
+) -> Result<Response, OAuthError> {
     let form = Parameters::from_form_body(&headers, &body).ok();
     match (bearer(&headers), form.as_ref().and_then(|form| form.get("access_token"))) {
         (Some(_), Some(_)) => Err(OAuthError::invalid_request("the access token must be sent in one way, not in two")),
