@@ -29,8 +29,8 @@ use serde_json::{Value, json};
 use ring::Ring;
 
 /// The types of the tokens that we sign: one is never taken for another (RFC 8725 §3.11).
-const ID_TOKEN: &str = "JWT";
-const ACCESS_TOKEN: &str = "at+jwt";
+pub(crate) const ID_TOKEN: &str = "JWT";
+pub(crate) const ACCESS_TOKEN: &str = "at+jwt";
 const LOGOUT_TOKEN: &str = "logout+jwt";
 
 /// How often a node looks for private keys that have signed their last token.
@@ -169,22 +169,6 @@ impl SigningKeys {
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(token)
-    }
-
-    /// Signs an ID token with RS256, the algorithm that every client knows (OpenID Connect Core §15.1).
-    ///
-    /// # Errors
-    /// When the claims are not JSON or signing fails.
-    pub fn sign_id_token(&self, claims: &impl Serialize) -> Result<String, KeyError> {
-        self.sign(SigningAlgorithm::Rs256, ID_TOKEN, claims, self.now())
-    }
-
-    /// Signs an access token with ES256 (RFC 9068 §2.1 for the type).
-    ///
-    /// # Errors
-    /// When the claims are not JSON or signing fails.
-    pub fn sign_access_token(&self, claims: &impl Serialize) -> Result<String, KeyError> {
-        self.sign(SigningAlgorithm::Es256, ACCESS_TOKEN, claims, self.now())
     }
 
     /// Signs a logout token, with the algorithm of its client's ID tokens (Back-Channel Logout §2.6).

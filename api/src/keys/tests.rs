@@ -44,6 +44,17 @@ impl Fixture {
     }
 }
 
+/// What the token endpoint signs by default.
+impl SigningKeys {
+    fn sign_id_token(&self, claims: &Value) -> Result<String, KeyError> {
+        self.sign(SigningAlgorithm::Rs256, ID_TOKEN, claims, self.now())
+    }
+
+    fn sign_access_token(&self, claims: &Value) -> Result<String, KeyError> {
+        self.sign(SigningAlgorithm::Es256, ACCESS_TOKEN, claims, self.now())
+    }
+}
+
 fn claims() -> Value {
     json!({"sub": "user_ada", "n": 1})
 }

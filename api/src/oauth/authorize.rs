@@ -69,7 +69,7 @@ pub(crate) async fn resume(
 ) -> Result<Response, Problem> {
     let Some(Kept { pending, trusted, request }) = Kept::open(&app, &handle).await? else { return Ok(gone()) };
     let attempt = Attempt { app: &app, arrival: &arrival, trusted: &trusted, pending: Some((&handle, &pending)) };
-    attempt.answer(session, request, &pending.parameters).await
+    attempt.answer(session, request, pending.parameters.as_bytes()).await
 }
 
 /// Whom a person signs in for.
@@ -135,7 +135,7 @@ async fn begin(app: &App, Visitor(session): Visitor, arrival: &Arrival, form: &[
     };
     let request = AuthorizationRequest::read(&parameters, &trusted.client, &app.settings);
     let attempt = Attempt { app, arrival, trusted: &trusted, pending: None };
-    attempt.answer(session, request, &ascii(form)).await
+    attempt.answer(session, request, form).await
 }
 
 /// One look at a request, at its beginning or after a page.
@@ -168,7 +168,7 @@ impl Attempt<'_> {
         &self,
         session: Option<SignedIn>,
         request: Result<AuthorizationRequest, ErrorAnswer>,
-        form: &str,
+        form: &[u8],
     ) -> Result<Response, Problem> {
         let Self { app, trusted, .. } = self;
         let request = match request {
@@ -225,7 +225,7 @@ impl Attempt<'_> {
         };
         let handle = match self.pending {
             Some((handle, _)) => handle.to_owned(),
-            None => Pending::keep(app, form).await?,
+            None => Pending::keep(app, &ascii(form)).await?,
         };
         // What the person agrees to is for this organization.
         if let Some(organization_id) = acting_for {

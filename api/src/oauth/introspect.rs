@@ -4,15 +4,15 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use domain::{Client, ClientId, Grant, GrantId, OrganizationId};
+use domain::{ClientId, Grant, GrantId, OrganizationId};
 use eventstore::StoreError;
 use serde_json::{Value, json};
 
 use super::OAuthError;
-use super::audience::resource_servers;
 use super::client_authentication::{Authenticated, authenticate};
 use super::parameters::{Parameters, RawBody};
 use crate::access_token::{LiveToken, active_client, authorization_stands, is_member, numeric_date, verify};
+use crate::apis::by_identifier;
 use crate::secrets::stream_of;
 use crate::{App, hash_of};
 
@@ -107,9 +107,9 @@ async fn may_know(app: &App, who: &Authenticated, live: &LiveToken) -> Result<bo
     if live.claims.client_id == who.client_id {
         return Ok(true);
     }
-    let any_api = |client: &Client| Client { settings: Box::default(), ..client.clone() };
     for audience in &live.claims.aud {
-        if resource_servers(app, &any_api(&who.client), &[audience]).await?.is_some() {
+        let api = by_identifier(app, audience).await?;
+        if api.is_some_and(|(_, api)| api.organization_id == who.client.organization_id) {
             return Ok(true);
         }
     }

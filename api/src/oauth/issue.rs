@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::OAuthError;
 use super::claims::acr;
 use crate::access_token::{AccessClaims, numeric_date};
+use crate::keys::{ACCESS_TOKEN, ID_TOKEN};
 use crate::secrets::token_of;
 use crate::{App, hash_of};
 
@@ -104,7 +105,7 @@ impl UserTokens<'_> {
             if let Some(nonce) = &granted.nonce {
                 claims.insert("nonce".to_owned(), nonce.clone().into());
             }
-            answer["id_token"] = app.keys.sign(algorithm, "JWT", &claims, issue.now)?.into();
+            answer["id_token"] = app.keys.sign(algorithm, ID_TOKEN, &claims, issue.now)?.into();
         }
         Ok(answer)
     }
@@ -130,7 +131,7 @@ impl UserTokens<'_> {
             organization_id: granted.organization_id.clone(),
             products: products.collect(),
         };
-        Ok(app.keys.sign(SigningAlgorithm::Es256, "at+jwt", &claims, issue.now)?)
+        Ok(app.keys.sign(SigningAlgorithm::Es256, ACCESS_TOKEN, &claims, issue.now)?)
     }
 }
 
@@ -160,7 +161,7 @@ pub(super) fn client_token(app: &App, grant_id: &GrantId, token: &ClientToken) -
         organization_id: Some(token.organization_id.clone()),
         products: Vec::new(),
     };
-    Ok(app.keys.sign(SigningAlgorithm::Es256, "at+jwt", &claims, token.at)?)
+    Ok(app.keys.sign(SigningAlgorithm::Es256, ACCESS_TOKEN, &claims, token.at)?)
 }
 
 /// The APIs, or the client itself if there is none (R085).

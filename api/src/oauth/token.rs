@@ -71,6 +71,7 @@ impl TokenRequest<'_> {
             .map(|plain| Verifier { plain: plain.to_owned(), s256: base64_digest(plain.as_bytes()) });
         let (granted, narrowed) = self.what_stands(grant_id, None).await?;
         let issue = Issue::new(self.app, &self.who.client, grant_id, granted.authorized_at);
+        let with_refresh_token = stays_signed_in(&self.who.client, &granted);
         let command = GrantCommand::RedeemCode {
             code_hash: hash_of(code),
             client_id: self.who.client_id.clone(),
@@ -79,9 +80,8 @@ impl TokenRequest<'_> {
             now: issue.now,
             access_token_id: issue.access_token_id.clone(),
             secret_id: self.who.secret_id.clone(),
-            refresh: stays_signed_in(&self.who.client, &granted).then(|| issue.refresh.clone()),
+            refresh: with_refresh_token.then(|| issue.refresh.clone()),
         };
-        let with_refresh_token = stays_signed_in(&self.who.client, &granted);
         self.execute(issue, command, narrowed, with_refresh_token).await
     }
 
